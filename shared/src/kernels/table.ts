@@ -1,0 +1,32 @@
+/** The typed table of all kernels: what programs are made of. */
+import { elementwiseKernels } from './elementwise.ts';
+import type { Kernel } from './kernel.ts';
+
+export const kernels = {
+  ...elementwiseKernels,
+} as const;
+
+export type KernelName = keyof typeof kernels;
+
+/** The arguments of one kernel, by name. */
+export type KernelArguments<K extends KernelName> =
+  (typeof kernels)[K] extends Kernel<infer Names> ? Readonly<Record<Names, number>> : never;
+
+/** A kernel call with every argument fixed. */
+export interface Call {
+  readonly kernel: KernelName;
+  /** In the order of the kernel's parameters. */
+  readonly values: readonly number[];
+}
+
+/** Builds a call; the compiler checks that every argument is named. */
+export function call<K extends KernelName>(kernel: K, named: KernelArguments<K>): Call {
+  const { parameters } = kernels[kernel] as Kernel;
+  return { kernel, values: parameters.map((name) => (named as Record<string, number>)[name] as number) };
+}
+
+/** The arguments of a call, by name. */
+export function namedArguments(made: Call): Record<string, number> {
+  const { parameters } = kernels[made.kernel] as Kernel;
+  return Object.fromEntries(parameters.map((name, i) => [name, made.values[i] as number]));
+}
