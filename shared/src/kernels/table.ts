@@ -1,9 +1,13 @@
 /** The typed table of all kernels: what programs are made of. */
+import { convolutionKernels } from './convolution.ts';
 import { elementwiseKernels } from './elementwise.ts';
 import type { Kernel } from './kernel.ts';
+import { matmulKernels } from './matmul.ts';
 
 export const kernels = {
   ...elementwiseKernels,
+  ...matmulKernels,
+  ...convolutionKernels,
 } as const;
 
 export type KernelName = keyof typeof kernels;

@@ -1,2 +1,12 @@
 // The entry point of every build: exports what the typed table names, nothing else.
 export { add } from './elementwise';
+export { matmul } from './matmul';
+export { convForward, convPackForward } from './conv-forward';
+export { convBackwardData, convPackBackwardData } from './conv-backward-data';
+export { convBackwardWeights } from './conv-backward-weights';
+// Exported only so that the optimizer does not inline them, which revectorization would not survive.
+export { tileConvolution1, tileConvolution4, tileConvolution6, tileConvolutionQuad1, tileConvolutionQuad4 } from './conv-tile';
+export { tileWeights4, tileWeights6 } from './conv-weights-tile';
+export { tileProduct6 } from './matmul-tile';
+export { tileAdd } from './tile-store';
+export { tilePeak } from './peak';
