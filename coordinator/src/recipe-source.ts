@@ -31,7 +31,7 @@ export function flagValues(flags: Readonly<Record<string, unknown>>): Record<str
 
 function flagValue(field: RecipeField, given: unknown): unknown {
   if (typeof given !== 'string') return given;
-  if (field.nullable && given === 'null') return null;
+  if (field.nullMeaning !== null && given === 'null') return null;
   if (field.type !== 'integer' && field.type !== 'number') return given;
   // Decimal only: `0x10` and ` 5` are more likely slips than numbers.
   return /^[-+]?(\d+\.?\d*|\.\d+)(e[-+]?\d+)?$/i.test(given) ? Number(given) : given;

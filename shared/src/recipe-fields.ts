@@ -15,8 +15,8 @@ interface Row<T extends z.ZodType> {
   /** What is allowed, in words: the end of the sentence "allowed: ...". */
   readonly allowed: string;
   readonly choices: readonly string[];
-  /** True when `null` is a value: the default then depends on other fields or means "no limit". */
-  readonly nullable: boolean;
+  /** What `null` stands for, where it is a value (and the default); otherwise null. */
+  readonly nullMeaning: string | null;
   /** Flag on the command line, when it is not the name in kebab-case. */
   readonly flag?: string;
 }
@@ -31,7 +31,7 @@ interface Limits {
 function integer(fallback: number, { min, max }: Limits, description: string): Row<z.ZodType<number>> {
   const schema = z.int().min(min).max(max).default(fallback) as z.ZodDefault<z.ZodType<number>>;
   const allowed = `an integer from ${min} to ${max}`;
-  return { schema, type: 'integer', description, allowed, choices: [], nullable: false };
+  return { schema, type: 'integer', description, allowed, choices: [], nullMeaning: null };
 }
 
 function number(fallback: number, limits: Limits, description: string): Row<z.ZodType<number>> {
@@ -41,7 +41,7 @@ function number(fallback: number, limits: Limits, description: string): Row<z.Zo
     description,
     allowed: numberWords(limits),
     choices: [],
-    nullable: false,
+    nullMeaning: null,
   };
 }
 
@@ -56,20 +56,20 @@ function numberWords({ min, max, above }: Limits): string {
 function choice<const C extends string>(fallback: NoInfer<C>, choices: readonly C[], description: string) {
   const schema = z.enum(choices).default(fallback as never) as unknown as z.ZodDefault<z.ZodType<C>>;
   const allowed = choices.length === 1 ? `'${choices[0]}' only` : choices.map((c) => `'${c}'`).join(', ');
-  return { schema, type: 'choice', description, allowed, choices, nullable: false } satisfies Row<
+  return { schema, type: 'choice', description, allowed, choices, nullMeaning: null } satisfies Row<
     z.ZodType<C>
   >;
 }
 
 function boolean(fallback: boolean, description: string): Row<z.ZodType<boolean>> {
   const schema = z.boolean().default(fallback) as z.ZodDefault<z.ZodType<boolean>>;
-  return { schema, type: 'boolean', description, allowed: 'true or false', choices: [], nullable: false };
+  return { schema, type: 'boolean', description, allowed: 'true or false', choices: [], nullMeaning: null };
 }
 
 function name(fallback: string, description: string): Row<z.ZodType<string>> {
   const schema = z.string().min(1).max(1024).default(fallback) as z.ZodDefault<z.ZodType<string>>;
   const allowed = 'a name of 1 to 1024 characters';
-  return { schema, type: 'text', description, allowed, choices: [], nullable: false };
+  return { schema, type: 'text', description, allowed, choices: [], nullMeaning: null };
 }
 
 /** The same row with `null` allowed and the default; `meaning` says what null stands for. */
@@ -79,7 +79,7 @@ function orNull<T>(
 ) {
   const schema = row.schema.unwrap().nullable().default(null) as unknown as z.ZodDefault<z.ZodType<T | null>>;
   const allowed = `${row.allowed}, or null (${meaning})`;
-  return { ...row, schema, allowed, nullable: true } satisfies Row<z.ZodType<T | null>>;
+  return { ...row, schema, allowed, nullMeaning: meaning } satisfies Row<z.ZodType<T | null>>;
 }
 
 const fraction = { min: 0, max: 0.999999999 };
@@ -115,7 +115,7 @@ export const recipeRows = {
     'crop-flip for CIFAR, none otherwise',
   ),
   shortcut: choice('A', ['A', 'B'], 'ResNet: shortcut where the size changes (A pads, B projects)'),
-  batchNorm: choice('shard', ['shard'], 'whose moments normalise: those of the shard'),
+  batchNorm: choice('shard', ['shard'], 'whose moments normalise the activations'),
   batchNormMomentum: number(
     0.1,
     { min: 0, max: 1, above: true },
@@ -153,7 +153,8 @@ export interface RecipeField {
   readonly type: RecipeFieldType;
   readonly allowed: string;
   readonly choices: readonly string[];
-  readonly nullable: boolean;
+  /** What `null` stands for, where it is a value; otherwise null. */
+  readonly nullMeaning: string | null;
   /** The value of a recipe that does not name the field. */
   readonly fallback: unknown;
 }
@@ -169,7 +170,7 @@ export const recipeFields: readonly RecipeField[] = recipeFieldNames.map((fieldN
     type: row.type,
     allowed: row.allowed,
     choices: row.choices,
-    nullable: row.nullable,
+    nullMeaning: row.nullMeaning,
     fallback: row.schema.parse(undefined),
   };
 });

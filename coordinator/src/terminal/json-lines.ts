@@ -12,7 +12,7 @@ export function writeJsonLine(output: Output, event: JsonEvent): void {
   output.write(`${JSON.stringify(event)}\n`);
 }
 
-/** A listener that prints every event. */
-export function jsonLines(output: Output): (event: JsonEvent) => void {
-  return (event) => writeJsonLine(output, event);
+/** Prints every event of a run; has the same face as the display for people. */
+export function jsonDisplay(output: Output): { listen: (event: JsonEvent) => void; end: () => void } {
+  return { listen: (event) => writeJsonLine(output, event), end: () => undefined };
 }

@@ -9,15 +9,21 @@ import { eventLine, headerLines, resultTable, resumeHint, stepBar, stepLine } fr
 /** Milliseconds between two lines of a log. */
 const logInterval = 5000;
 
-/** A listener that draws for people: the kind follows from where the output goes. */
-export function runDisplay(output: Output, now: () => number = Date.now): RunListener {
-  return output.isTty ? terminalDisplay(output) : logDisplay(output, now);
+export interface RunDisplay {
+  readonly listen: RunListener;
+  /** Takes the bar away, also when the run fails in the middle. */
+  readonly end: () => void;
 }
 
-function terminalDisplay(output: Output): RunListener {
+/** Draws for people: the kind follows from where the output goes. */
+export function runDisplay(output: Output, now: () => number = Date.now): RunDisplay {
+  return output.isTty ? terminalDisplay(output) : { listen: logListener(output, now), end: () => undefined };
+}
+
+function terminalDisplay(output: Output): RunDisplay {
   const bar = new ProgressBar(output);
   let start: StartEvent | null = null;
-  return (event) => {
+  const listen: RunListener = (event) => {
     switch (event.type) {
       case 'start':
         start = event;
@@ -49,9 +55,10 @@ function terminalDisplay(output: Output): RunListener {
         bar.print(emphasised(event, output));
     }
   };
+  return { listen, end: () => bar.clear() };
 }
 
-function logDisplay(output: Output, now: () => number): RunListener {
+function logListener(output: Output, now: () => number): RunListener {
   let start: StartEvent | null = null;
   let lastLine = Number.NEGATIVE_INFINITY;
   return (event) => {
