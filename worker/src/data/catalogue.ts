@@ -100,7 +100,10 @@ const entries: readonly DatasetEntry[] = [
       archive: 'cifar-10-binary.tar.gz',
       archiveMd5: null,
     },
-    sha256: null,
+    sha256: {
+      train: 'f912919bdea371136f1aa4feed6beeca728015a5f08b1899a29c932a7e30be2b',
+      test: '8193b3fbce55bec361cd1b8fd4880cb1649832dc4d6de6da1e7a21847a4843aa',
+    },
   },
   {
     ...cifar,
@@ -132,7 +135,10 @@ const entries: readonly DatasetEntry[] = [
       archive: 'the four *-ubyte.gz files',
       archiveMd5: null,
     },
-    sha256: null,
+    sha256: {
+      train: 'edc0d1098aa497be14ace79ddd5171e5a3dcf9c4d196c015389203eb3ba1f59b',
+      test: 'c3f9adf9c66efb572b1f9326c3a511b45910c7173b97be66ceceeeeaef6b802b',
+    },
   },
   {
     ...grey,
@@ -157,9 +163,12 @@ const entries: readonly DatasetEntry[] = [
     height: 32,
     width: 32,
     channels: 3,
-    mean: [0.5, 0.5, 0.5],
-    deviation: [0.174, 0.174, 0.174],
-    sha256: null,
+    mean: [0.5026, 0.4979, 0.4993],
+    deviation: [0.174, 0.1726, 0.1746],
+    sha256: {
+      train: '9c3d43c8d3fee0fe353f0bc9b3d8a6dfb28f3c69fff06c3a8186a785728a6da2',
+      test: 'bb0054dbd57dd1a33151561eb6a69562f254294c152426e6faca929b27b9adcf',
+    },
   },
   {
     ...generated,
@@ -168,9 +177,12 @@ const entries: readonly DatasetEntry[] = [
     height: 28,
     width: 28,
     channels: 1,
-    mean: [0.5],
-    deviation: [0.174],
-    sha256: null,
+    mean: [0.5029],
+    deviation: [0.1734],
+    sha256: {
+      train: 'c8ae06e0162365666e3fd21f9945653d0c2eea0e4fe0142e790c0cd11f7f56a7',
+      test: '8ba62e3130336fe59e861170863867b2bb9c2763fdafdfada9950f0ee93bb08e',
+    },
   },
 ];
 

