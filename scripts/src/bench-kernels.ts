@@ -1,0 +1,118 @@
+/**
+ * Measures the kernels on one thread: first a multiply-add loop on registers, then every case of
+ * `bench/kernel-cases.ts`, in GFLOP/s and percent of that loop, or in GB/s.
+ *
+ *   npm run bench:kernels -- [--build fma-wide] [--only text] [--time ms] [--json]
+ */
+import { parseArgs } from 'node:util';
+import { type BuildName, buildNames, firstFreeByte } from '@lockstep/shared/kernels/build-name.ts';
+import { instantiateKernels, type KernelInstance } from '@lockstep/shared/kernels/instance.ts';
+import type { Kernel } from '@lockstep/shared/kernels/kernel.ts';
+import { peakLoop, peakOperandFloats, peakOutputFloats } from '@lockstep/shared/kernels/peak.ts';
+import { kernels, namedArguments } from '@lockstep/shared/kernels/table.ts';
+import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
+import { type KernelCase, kernelCases } from './bench/kernel-cases.ts';
+import { measure } from './bench/measure.ts';
+
+const arenaPages = 4096;
+const peakIterations = 200_000;
+const { values: options } = parseArgs({
+  options: {
+    build: { type: 'string' },
+    only: { type: 'string', default: '' },
+    time: { type: 'string', default: '200' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const time = Number(options.time);
+const memory = new WebAssembly.Memory({ initial: arenaPages, maximum: arenaPages, shared: true });
+
+interface Outcome {
+  readonly kernel: string;
+  readonly label: string;
+  readonly group: string;
+  readonly microseconds: number;
+  /** At the median sample; `best` at the shortest. */
+  readonly gflops: number;
+  readonly bestGflops: number;
+  readonly gigabytes: number;
+}
+
+/** Places the case's buffers from the start of the arena, with values around zero and none subnormal, and times it. */
+function outcome(instance: KernelInstance, entry: KernelCase): Outcome {
+  let top = firstFreeByte;
+  const made = entry.make((bytes) => {
+    const offset = top;
+    top += Math.ceil(bytes / 64) * 64 + 64;
+    if (top > memory.buffer.byteLength) throw new Error(`${entry.label}: the arena is too small`);
+    const floats = new Float32Array(memory.buffer, offset, Math.ceil(bytes / 4));
+    for (let i = 0; i < floats.length; i++) floats[i] = ((i * 7) % 11) / 10 - 0.5;
+    return offset;
+  });
+  const run = instance[made.kernel];
+  const { medianMs, bestMs } = measure(() => run(...made.values), time);
+  const { group, flops, bytes } = kernels[made.kernel] as Kernel;
+  const named = namedArguments(made);
+  return {
+    kernel: made.kernel,
+    label: entry.label,
+    group,
+    microseconds: 1000 * medianMs,
+    gflops: flops(named) / medianMs / 1e6,
+    bestGflops: flops(named) / bestMs / 1e6,
+    gigabytes: bytes(named) / medianMs / 1e6,
+  };
+}
+
+/** GFLOP/s of the register-only loop at its best sample: a limit, so interruptions must not lower it. */
+function peakRate(build: BuildName, instance: KernelInstance): number {
+  const loop = peakLoop(build, instance);
+  const out = firstFreeByte + 4 * peakOperandFloats;
+  new Float32Array(memory.buffer, firstFreeByte, peakOperandFloats + peakOutputFloats).fill(1e-3);
+  const { bestMs } = measure(() => void loop.run(peakIterations, firstFreeByte, out), 2 * time);
+  return (loop.flopsPerIteration * peakIterations) / bestMs / 1e6;
+}
+
+const bindings = new Map<BuildName, KernelInstance>();
+for (const build of buildNames) bindings.set(build, instantiateKernels(await compileKernels(build), memory));
+
+/** The build whose matrix product is fastest here: whether 256-bit code pays is measured, never assumed. */
+function fastestBuild(): BuildName {
+  const trial = kernelCases[0] as KernelCase;
+  const speeds = buildNames.map((build) => outcome(bindings.get(build) as KernelInstance, trial).bestGflops);
+  return buildNames[speeds.indexOf(Math.max(...speeds))] as BuildName;
+}
+
+const asked = buildNames.find((name) => name === options.build);
+if (options.build !== undefined && !asked) throw new Error(`--build is one of ${buildNames.join(', ')}`);
+const build = asked ?? fastestBuild();
+const instance = bindings.get(build) as KernelInstance;
+const peak = peakRate(build, instance);
+
+function print(found: Outcome): void {
+  const isProduct = found.group === 'matrix product' || found.group.startsWith('convolution');
+  const percent = (rate: number): number => (100 * rate) / peak;
+  if (options.json) {
+    const relative = isProduct ? { percentOfRegisterRate: percent(found.gflops) } : {};
+    console.log(JSON.stringify({ build, ...found, ...relative }));
+    return;
+  }
+  const speed = isProduct
+    ? `${found.gflops.toFixed(1).padStart(8)} GFLOP/s ${percent(found.gflops).toFixed(0).padStart(4)} % (best ${percent(found.bestGflops).toFixed(0)} %)`
+    : `${found.gigabytes.toFixed(1).padStart(8)} GB/s`;
+  const duration = `${found.microseconds.toFixed(1).padStart(10)} us`;
+  console.log(`${found.kernel.padEnd(22)}${found.label.padEnd(38)}${duration}${speed}`);
+}
+
+function printPeak(label: string, rate: number): void {
+  if (options.json) console.log(JSON.stringify({ build, kernel: 'registers only', label, gflops: rate }));
+  else console.log(`${build}, registers only, ${label}: ${rate.toFixed(1)} GFLOP/s`);
+}
+
+printPeak('before', peak);
+for (const entry of kernelCases) {
+  const made = entry.make(() => firstFreeByte);
+  if (`${made.kernel} ${entry.label}`.includes(options.only)) print(outcome(instance, entry));
+}
+// On a shared machine the clock may have moved meanwhile: percentages refer to the first figure.
+printPeak('after', peakRate(build, instance));
