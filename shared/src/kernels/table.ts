@@ -1,13 +1,33 @@
 /** The typed table of all kernels: what programs are made of. */
+import { activationKernels } from './activation.ts';
+import { batchNormKernels } from './batch-norm.ts';
+import { batchNormBackwardKernels } from './batch-norm-backward.ts';
+import { biasKernels } from './bias.ts';
 import { convolutionKernels } from './convolution.ts';
+import { dataMovementKernels } from './data-movement.ts';
 import { elementwiseKernels } from './elementwise.ts';
+import { imageKernels } from './image.ts';
 import type { Kernel } from './kernel.ts';
+import { lossKernels } from './loss.ts';
 import { matmulKernels } from './matmul.ts';
+import { optimizerKernels } from './optimizer.ts';
+import { poolingKernels } from './pooling.ts';
+import { reductionKernels } from './reduction.ts';
 
 export const kernels = {
   ...elementwiseKernels,
   ...matmulKernels,
   ...convolutionKernels,
+  ...batchNormKernels,
+  ...batchNormBackwardKernels,
+  ...biasKernels,
+  ...activationKernels,
+  ...poolingKernels,
+  ...dataMovementKernels,
+  ...imageKernels,
+  ...lossKernels,
+  ...optimizerKernels,
+  ...reductionKernels,
 } as const;
 
 export type KernelName = keyof typeof kernels;

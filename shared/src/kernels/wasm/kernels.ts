@@ -4,6 +4,16 @@ export { matmul } from './matmul';
 export { convForward, convPackForward } from './conv-forward';
 export { convBackwardData, convPackBackwardData } from './conv-backward-data';
 export { convBackwardWeights } from './conv-backward-weights';
+export { batchNormApply, batchNormCoefficients, batchNormMoments, batchNormRunningCoefficients } from './batch-norm';
+export { batchNormBackwardApply, batchNormBackwardReduce } from './batch-norm-backward';
+export { biasBackward, biasForward } from './bias';
+export { addForward, reluBackward, reluForward } from './activation';
+export { averagePoolBackward, averagePoolForward, globalAveragePoolBackward, globalAveragePoolForward, maxPoolBackward, maxPoolForward } from './pooling';
+export { fill, flattenBackward, flattenForward, shortcutBackward, shortcutForward } from './data-movement';
+export { loadImage } from './image';
+export { softmaxCrossEntropy } from './loss';
+export { adamUpdate, sgdUpdate } from './optimizer';
+export { countNonFinite, treeSum } from './reduction';
 // Exported only so that the optimizer does not inline them, which revectorization would not survive.
 export { tileConvolution1, tileConvolution4, tileConvolution6, tileConvolutionQuad1, tileConvolutionQuad4 } from './conv-tile';
 export { tileWeights4, tileWeights6 } from './conv-weights-tile';
