@@ -36,15 +36,16 @@ const plain = { style: { head: [], border: [], compact: true } };
 
 /** Everything: the headline, the figures of each class, and the matrix where it fits into `columns`. */
 export function evaluationText(report: EvaluationFigures, columns: number): string {
-  const matrix = confusionTable(report);
-  const fits = matrix.split('\n').every((line) => line.length < columns);
+  const matrix = [10, 6, 4]
+    .map((letters) => confusionTable(report, letters))
+    .find((table) => fits(table, columns));
   return [
     `${inPercent(report.accuracy)} of ${inThousands(report.samples)} test images of ${report.dataset} right, ` +
       `loss ${asLoss(report.loss)}, in ${asDuration(report.seconds)}`,
     `checkpoint ${report.checkpoint}`,
     `weights SHA-256 ${report.weightsSha256}`,
     classTable(report.classes),
-    fits ? matrix : confusionList(report),
+    matrix ?? confusionList(report),
   ].join('\n');
 }
 
@@ -60,15 +61,23 @@ function classTable(classes: readonly ClassFigures[]): string {
   return table.toString();
 }
 
-function confusionTable({ classes, confusion }: EvaluationFigures): string {
-  const names = classes.map(({ name }) => name.slice(0, 10));
+function fits(text: string, columns: number): boolean {
+  return text.split('\n').every((line) => line.length < columns);
+}
+
+/** @param letters how many of each class name are shown above its column */
+function confusionTable({ classes, confusion }: EvaluationFigures, letters: number): string {
+  const names = classes.map(({ name }) => name.slice(0, letters));
   const table = new Table({
-    ...plain,
-    head: ['true \\ predicted', ...names],
+    style: { ...plain.style, 'padding-right': 0 },
+    head: ['true \\ pred.', ...names],
     colAligns: ['left', ...names.map(() => 'right' as const)],
   });
   for (const [index, row] of confusion.entries()) {
-    table.push([names[index] ?? '', ...row.map((count) => (count === 0 ? '·' : String(count)))]);
+    table.push([
+      classes[index]?.name.slice(0, 11) ?? '',
+      ...row.map((count) => (count === 0 ? '·' : String(count))),
+    ]);
   }
   return table.toString();
 }

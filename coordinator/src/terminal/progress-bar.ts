@@ -35,9 +35,11 @@ export class ProgressBar {
 
   /** Prints whole lines above the bar, which moves down. */
   print(text: string): void {
-    if (this.#bar === null) return this.#output.write(`${text}\n`);
-    this.#output.write(`\r\u001B[K${text}\n`);
-    this.#bar.render();
+    const shown = this.#bar !== null;
+    // cli-progress returns to where the bar began when it stops, so a line may never come in between.
+    this.clear();
+    this.#output.write(`${text}\n`);
+    if (shown) this.show(this.#state);
   }
 
   /** Takes the bar away. */
