@@ -107,7 +107,7 @@ function layer(N: number, { size, IC, OC, kernel = 3, stride = 1 }: Layer): Kern
   return calls.map((make) => ({ label, make }));
 }
 
-/** The shapes of ResNet-20 (16 to 64 channels) and ResNet-18 on 32 x 32 images (64 to 512 channels). */
+/** Shapes of ResNet-20 (16 to 64 channels), of ResNet-18 on 32 x 32 images (64 to 512), and some that fill no panel. */
 const layers: readonly Layer[] = [
   { size: 32, IC: 3, OC: 16 },
   { size: 32, IC: 16, OC: 16 },
@@ -120,6 +120,8 @@ const layers: readonly Layer[] = [
   { size: 32, IC: 16, OC: 32, stride: 2 },
   { size: 16, IC: 128, OC: 256, stride: 2 },
   { size: 16, IC: 128, OC: 256, kernel: 1, stride: 2 },
+  { size: 28, IC: 8, OC: 8 },
+  { size: 14, IC: 6, OC: 24, kernel: 5 },
 ];
 
 export const kernelCases: readonly KernelCase[] = [

@@ -5,6 +5,8 @@ import { defineKernel } from './kernel.ts';
 const kBlock = 256;
 const mBlock = 96;
 const nBlock = 1024;
+/** Register tiles have 6 or 4 rows, panels of A are padded to one or the other. */
+const rowMultiple = 12;
 const tileRows = 6;
 const widestTile = 16;
 
@@ -16,7 +18,7 @@ function roundUp(n: number, multiple: number): number {
 export function matmulScratchBytes(M: number, N: number, K: number): number {
   const depth = Math.min(K, kBlock);
   const packedB = depth * roundUp(Math.min(N, nBlock), widestTile);
-  const packedA = depth * roundUp(Math.min(M, mBlock), tileRows);
+  const packedA = depth * roundUp(Math.min(M, mBlock), rowMultiple);
   return roundUp(4 * (tileRows * widestTile + packedB + packedA), 64);
 }
 

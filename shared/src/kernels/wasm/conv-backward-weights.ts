@@ -3,7 +3,7 @@
 // The output pixels of all images are cut into blocks: some whole images, or some rows of one image. The sum over a block is
 // formed in one accumulator for each weight (image, row, column), and the block sums are added in order. The cut depends
 // on the shape alone, so the bits do too.
-import { NR, channelStride } from './lanes';
+import { NR, SIX_ROWS, channelStride } from './lanes';
 import { tileWeights4, tileWeights6 } from './conv-weights-tile';
 import { placeTile } from './tile-store';
 
@@ -65,7 +65,7 @@ function weightTiles(
   while (channel < lanes) {
     // 4 and 8 channels are tiles of four; anything else begins with six and ends in fours.
     const left = lanes - channel;
-    const height = left == 4 || left == 8 ? 4 : 6;
+    const height = !SIX_ROWS || left == 4 || left == 8 ? 4 : 6;
     const from = x + 4 * channel;
     if (height == 6) tileWeights6(images, rows, columns, from, xPixel, rowSkip, imageSkip, dy, tile);
     else tileWeights4(images, rows, columns, from, xPixel, rowSkip, imageSkip, dy, tile);

@@ -1,6 +1,7 @@
 // Direct convolution, forward: no im2col, the halo of x stands for the padding.
 import { NR, channelStride } from './lanes';
 import { correlate } from './correlation';
+import { zeroHalo } from './halo';
 
 /**
  * Packs w [KH][KW][IC][OC] into panels [ceil(OC / NR)][KH * KW][channelStride(IC)][NR], zero where there is no channel.
@@ -26,23 +27,6 @@ export function convPackForward(w: usize, packed: usize, KH: i32, KW: i32, IC: i
   }
 }
 
-/** Zeroes the border of an activation [N][H + 2 halo][W + 2 halo][pixel bytes]. */
-function zeroHalo(y: usize, N: i32, H: i32, W: i32, pixel: i32, halo: i32): void {
-  const row = (W + 2 * halo) * pixel;
-  const side = halo * pixel;
-  for (let n = 0; n < N; n++) {
-    memory.fill(y, 0, halo * row);
-    y += halo * row;
-    for (let h = 0; h < H; h++) {
-      memory.fill(y, 0, side);
-      memory.fill(y + row - side, 0, side);
-      y += row;
-    }
-    memory.fill(y, 0, halo * row);
-    y += halo * row;
-  }
-}
-
 /**
  * y = convolution of x with the packed weights of convPackForward.
  *
@@ -60,7 +44,7 @@ export function convForward(
   const xRow = (W + 2 * xHalo) * xPixel;
   const yPixel = 4 * channelStride(OC);
   const yRow = (OW + 2 * yHalo) * yPixel;
-  if (yHalo > 0) zeroHalo(y, N, OH, OW, yPixel, yHalo);
+  zeroHalo(y, yHalo, N, OH, OW, channelStride(OC));
   correlate(
     N, OH, OW, OC, KH, KW * channelStride(IC),
     x + (xHalo - pad) * (xRow + xPixel), (H + 2 * xHalo) * xRow, stride * xRow, xRow, stride * xPixel, packed,

@@ -1,13 +1,14 @@
-// The register tiles of the direct convolution: a few neighbouring pixels of one output row x one panel of NR channels.
+// The register tiles of the direct convolution: neighbouring pixels of one output row x one panel of NR channels.
 //
-// y[pixel][column] = sum over `rows` kernel rows, then over `length` consecutive floats of x (kernel column, then input
-// channel: neighbours in NHWC), of x * w, in this order, in one accumulator for each output: the same bits whatever the tile.
+// y[pixel][column] = sum over `rows` kernel rows, then over `length` consecutive floats of x (kernel column, then
+// input channel: neighbours in NHWC), of x * w, in this order, in one accumulator for each output: the same bits
+// whatever the tile.
 //
 // x: first float of the first pixel; xRow, xPixel: bytes between kernel rows, between output pixels.
-// w: panel [rows][length][NR]. y: first output, yPixel: bytes between its pixels. rows = 0 writes zeros.
+// w: panel [rows][length][NR]. y: first output; yPixel: bytes between its pixels. rows = 0 writes zeros.
 //
-// The shape of this code is what V8's revectorization recognises: four adjacent 128-bit loads or stores for 16 columns,
-// `if (n > 0) do ... while (--n)`, nothing unrolled along the sum, and no inlining (hence exported from the entry).
+// The shape of this code is what V8's revectorization recognises: four adjacent 128-bit loads or stores for 16
+// columns, `if (n > 0) do ... while (--n)`, nothing unrolled along the sum, and no inlining (so the entry exports it).
 import { MADD, NR } from './lanes';
 
 /** Six pixels x NR columns: 12 accumulators of 8 lanes in the wide builds, of 4 in the narrow ones. */
@@ -248,51 +249,4 @@ export function tileConvolution1(
     v128.store(y, a2, 32);
     v128.store(y, a3, 48);
   }
-}
-
-/** Four pixels x 4 columns of a panel, for a last panel that is not full; w points at the first of the 4 columns. */
-export function tileConvolutionQuad4(
-  rows: i32, length: i32, x: usize, xRow: i32, xPixel: i32, w: usize, y: usize, yPixel: i32,
-): void {
-  const zero = f32x4.splat(0);
-  let a = zero, b = zero, c = zero, d = zero;
-  const xPixel2 = 2 * xPixel;
-  const xPixel3 = 3 * xPixel;
-  if (rows > 0 && length > 0) do {
-    let k = length;
-    let p = x;
-    do {
-      const w0 = v128.load(w);
-      a = MADD(v128.load32_splat(p), w0, a);
-      b = MADD(v128.load32_splat(p + xPixel), w0, b);
-      c = MADD(v128.load32_splat(p + xPixel2), w0, c);
-      d = MADD(v128.load32_splat(p + xPixel3), w0, d);
-      p += 4;
-      w += 4 * NR;
-    } while (--k);
-    x += xRow;
-  } while (--rows);
-  v128.store(y, a);
-  y += yPixel;
-  v128.store(y, b);
-  y += yPixel;
-  v128.store(y, c);
-  y += yPixel;
-  v128.store(y, d);
-}
-
-/** One pixel x 4 columns. */
-export function tileConvolutionQuad1(rows: i32, length: i32, x: usize, xRow: i32, w: usize, y: usize): void {
-  let a = f32x4.splat(0);
-  if (rows > 0 && length > 0) do {
-    let k = length;
-    let p = x;
-    do {
-      a = MADD(v128.load32_splat(p), v128.load(w), a);
-      p += 4;
-      w += 4 * NR;
-    } while (--k);
-    x += xRow;
-  } while (--rows);
-  v128.store(y, a);
 }

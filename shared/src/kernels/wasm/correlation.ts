@@ -1,9 +1,8 @@
 // A stride-free correlation over packed weight panels: the walk over panels, images, rows and tiles that the forward and the
 // backward-data convolution share.
-import { NR, channelStride } from './lanes';
-import {
-  tileConvolution1, tileConvolution4, tileConvolution6, tileConvolutionQuad1, tileConvolutionQuad4,
-} from './conv-tile';
+import { NR, SIX_ROWS, channelStride } from './lanes';
+import { tileConvolutionHalf6, tileConvolutionQuad1, tileConvolutionQuad4 } from './conv-partial-tile';
+import { tileConvolution1, tileConvolution4, tileConvolution6 } from './conv-tile';
 
 /**
  * Weights of up to half a MiB stay in the second-level cache while one image passes through all panels; larger ones pass
@@ -21,7 +20,7 @@ function fullRow(
     if (columns < 4) {
       tileConvolution1(kernelRows, length, x + column * xPixel, xRow, xPixel, w, y + column * yPixel, yPixel);
       column += 1;
-    } else if (left == 6 || left > 8 || (left == 5 && columns > 5)) {
+    } else if (SIX_ROWS && (left == 6 || left > 8 || (left == 5 && columns > 5))) {
       // 7 and 8 are two tiles of four; 5 is one of six, moved back by one.
       const first = left == 5 ? column - 1 : column;
       tileConvolution6(kernelRows, length, x + first * xPixel, xRow, xPixel, w, y + first * yPixel, yPixel);
@@ -34,26 +33,37 @@ function fullRow(
   }
 }
 
+/** One output row of 4 channels. */
+function quadRow(
+  columns: i32, kernelRows: i32, length: i32, x: usize, xRow: i32, xPixel: i32, w: usize, y: usize, yPixel: i32,
+): void {
+  if (columns < 4) {
+    for (let column = 0; column < columns; column++) {
+      tileConvolutionQuad1(kernelRows, length, x + column * xPixel, xRow, w, y + column * yPixel);
+    }
+    return;
+  }
+  for (let column = 0; column < columns; column += 4) {
+    const first = min(column, columns - 4);
+    tileConvolutionQuad4(kernelRows, length, x + first * xPixel, xRow, xPixel, w, y + first * yPixel, yPixel);
+  }
+}
+
 /** One output row of `quads` groups of 4 channels of a panel that is not full: nothing else of y is written. */
 function partialRow(
   columns: i32, kernelRows: i32, length: i32, x: usize, xRow: i32, xPixel: i32, w: usize, y: usize, yPixel: i32,
   quads: i32,
 ): void {
-  for (let quad = 0; quad < quads; quad++) {
-    const panel = w + 16 * quad;
-    const out = y + 16 * quad;
-    for (let column = 0; column < columns; ) {
-      if (columns < 4) {
-        tileConvolutionQuad1(kernelRows, length, x + column * xPixel, xRow, panel, out + column * yPixel);
-        column += 1;
-      } else {
-        const first = min(column, columns - 4);
-        tileConvolutionQuad4(
-          kernelRows, length, x + first * xPixel, xRow, xPixel, panel, out + first * yPixel, yPixel,
-        );
-        column += 4;
-      }
+  let quad = 0;
+  if (NR == 16 && quads >= 2 && columns >= 6) {
+    for (let column = 0; column < columns; column += 6) {
+      const first = min(column, columns - 6);
+      tileConvolutionHalf6(kernelRows, length, x + first * xPixel, xRow, xPixel, w, y + first * yPixel, yPixel);
     }
+    quad = 2;
+  }
+  for (; quad < quads; quad++) {
+    quadRow(columns, kernelRows, length, x, xRow, xPixel, w + 16 * quad, y + 16 * quad, yPixel);
   }
 }
 

@@ -7,6 +7,13 @@
 // @ts-ignore: compile-time constant
 export const NR: i32 = isDefined(WIDE) ? 16 : 8;
 
+/**
+ * Whether register tiles are 6 rows high, else 4: 6 x 16 takes 12 of 16 registers of 256 bits, and an unfused
+ * multiply-add needs one more than is left.
+ */
+// @ts-ignore: compile-time constant
+export const SIX_ROWS: bool = NR == 8 || ASC_FEATURE_RELAXED_SIMD;
+
 /** a*b + c for each lane: one rounding in the `fma` builds, two in the `mul-add` builds. */
 // @ts-ignore: decorator
 @inline

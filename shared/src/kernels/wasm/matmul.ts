@@ -2,13 +2,13 @@
 //
 // K is cut into blocks of 256. Each block of one output element is summed in one accumulator, k ascending, and the
 // block sums are added to C in order: that is the bits contract, and nothing else in here affects the bits.
-import { NR } from './lanes';
-import { tileProduct6 } from './matmul-tile';
+import { NR, SIX_ROWS } from './lanes';
+import { tileProduct4, tileProduct6 } from './matmul-tile';
 import { placeTile } from './tile-store';
 import { transpose4 } from './transpose';
 
 /** Rows of a register tile. */
-const MR: i32 = 6;
+const MR: i32 = SIX_ROWS ? 6 : 4;
 /** Depth of a block: a panel of B, 256 x 16 floats, fills half a first-level cache. */
 const K_BLOCK: i32 = 256;
 /** Rows of A packed at a time: 96 x 256 floats stay in the second-level cache. */
@@ -65,6 +65,13 @@ function packPanels(
   }
 }
 
+// @ts-ignore: decorator
+@inline
+function tileProduct(depth: i32, a: usize, b: usize, c: usize, cRow: i32): void {
+  if (SIX_ROWS) tileProduct6(depth, a, b, c, cRow);
+  else tileProduct4(depth, a, b, c, cRow);
+}
+
 /** All register tiles of one packed block of A (rows x depth) and of B (depth x columns) into c. */
 function multiplyPacked(
   rows: i32, columns: i32, depth: i32, packedA: usize, packedB: usize, c: usize, ldc: i32, add: bool, tile: usize,
@@ -77,9 +84,9 @@ function multiplyPacked(
       const target = c + 4 * (i * ldc + j);
       const tileRows = min(MR, rows - i);
       if (!add && tileRows == MR && tileColumns == NR) {
-        tileProduct6(depth, block, panel, target, 4 * ldc);
+        tileProduct(depth, block, panel, target, 4 * ldc);
       } else {
-        tileProduct6(depth, block, panel, tile, 4 * NR);
+        tileProduct(depth, block, panel, tile, 4 * NR);
         placeTile(tile, target, 4 * ldc, tileRows, tileColumns, add);
       }
     }

@@ -2,10 +2,11 @@
 import { MADD, NR } from './lanes';
 
 /**
- * The register tile of 6 x NR accumulators on operands that stay in registers: 12 * NR floating point operations an
- * iteration, no memory access. Returns the sum of all lanes, so that no compiler may drop the loop.
+ * A register tile of 6 x NR accumulators on operands that stay in registers: 12 * NR floating point operations an
+ * iteration, no memory access. The operands change places in every iteration, or an unfused product would be hoisted
+ * out of the loop. Returns the sum of all lanes, so that no compiler may drop the loop.
  *
- * operands: NR + 1 floats; out: 6 * NR floats that are overwritten (V8's revectorization starts from adjacent stores).
+ * operands: 17 floats; out: 6 * NR floats that are overwritten (V8's revectorization starts from adjacent stores).
  */
 export function tilePeak(iterations: i32, operands: usize, out: usize): f32 {
   const zero = f32x4.splat(0);
@@ -15,14 +16,11 @@ export function tilePeak(iterations: i32, operands: usize, out: usize): f32 {
   let d0 = zero, d1 = zero, d2 = zero, d3 = zero;
   let e0 = zero, e1 = zero, e2 = zero, e3 = zero;
   let f0 = zero, f1 = zero, f2 = zero, f3 = zero;
-  const w0 = v128.load(operands);
-  const w1 = v128.load(operands, 16);
-  let w2 = zero, w3 = zero;
-  if (NR == 16) {
-    w2 = v128.load(operands, 32);
-    w3 = v128.load(operands, 48);
-  }
-  const s = v128.load32_splat(operands, 4 * NR);
+  let w0 = v128.load(operands);
+  let w1 = v128.load(operands, 16);
+  let w2 = v128.load(operands, 32);
+  let w3 = v128.load(operands, 48);
+  const s = v128.load32_splat(operands, 64);
   if (iterations > 0) do {
     a0 = MADD(s, w0, a0);
     a1 = MADD(s, w1, a1);
@@ -60,6 +58,11 @@ export function tilePeak(iterations: i32, operands: usize, out: usize): f32 {
       f2 = MADD(s, w2, f2);
       f3 = MADD(s, w3, f3);
     }
+    const before0 = w0, before1 = w1;
+    w0 = w2;
+    w1 = w3;
+    w2 = before0;
+    w3 = before1;
   } while (--iterations);
   let to = out;
   v128.store(to, a0);
