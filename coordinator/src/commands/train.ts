@@ -3,6 +3,7 @@
 import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import { checkModelName } from '@lockstep/shared/model/zoo.ts';
 import { parseRecipe, type Recipe, type RecipeInput } from '@lockstep/shared/recipe.ts';
 import { describeDataset } from '@lockstep/worker/data/catalogue.ts';
 import { openDataset } from '@lockstep/worker/data/open-dataset.ts';
@@ -65,6 +66,8 @@ async function runTrain(file: string | null, flags: TrainFlags & FlagValues): Pr
   const json = flags.json === true;
   const { listen, end } = json ? jsonDisplay(output) : runDisplay(output);
   const start = await settle(flags, await gatherRecipe(file, recipeFlags(flags)));
+  // Before anything is fetched: a slip in a name should not cost a download.
+  checkModelName(start.recipe.model);
   describeDataset(start.recipe.dataset);
   const interruption = interruptible((cause) => {
     listen({
