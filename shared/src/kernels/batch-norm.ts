@@ -2,7 +2,10 @@
 import { channelStride, defineKernel } from './kernel.ts';
 import { floatsOf, reader, rectified, writeTensor } from './reference-tensor.ts';
 
-/** Rows of the table `coefficients` f32 `[4][channelStride(C)]`. */
+/**
+ * Rows of the table `coefficients` f32 `[6][channelStride(C)]`; the last two are scratch of
+ * `batchNormBackwardApply`.
+ */
 export const coefficientRows = 4;
 
 /** Index, in float64 places of a reference memory, of number `which` of channel c's pair. */

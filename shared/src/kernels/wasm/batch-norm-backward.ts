@@ -94,35 +94,30 @@ export function batchNormBackwardReduce(
   }
 }
 
-/** The two sums of channel c times `factor`, as float32 in lanes 0 and 1; zeros where there is no channel. */
-// @ts-ignore: decorator
-@inline
-function scaledSums(sums: usize, c: i32, C: i32, factor: f64): v128 {
-  if (c >= C) return f32x4.splat(0);
-  return f32x4.demote_f64x2_zero(f64x2.mul(v128.load(sums + (<usize>c << 4)), f64x2.splat(factor)));
-}
-
-/** B of channels c .. c+3: -scale*invStd * (sum m*xhat)/pixels. */
-function slopes(coefficients: usize, step: usize, sums: usize, c: i32, C: i32, factor: f64): v128 {
-  const k = coefficients + (<usize>c << 2);
-  const low = v128.shuffle<f32>(scaledSums(sums, c, C, factor), scaledSums(sums, c + 1, C, factor), 1, 5, 1, 5);
-  const high = v128.shuffle<f32>(scaledSums(sums, c + 2, C, factor), scaledSums(sums, c + 3, C, factor), 1, 5, 1, 5);
-  const mx = v128.shuffle<f64>(low, high, 0, 2);
-  return f32x4.neg(f32x4.mul(f32x4.mul(v128.load(k), v128.load(k + 3 * step)), mx));
-}
-
-/** D of channels c .. c+3: -scale * (sum m)/pixels. */
-function offsets(coefficients: usize, sums: usize, c: i32, C: i32, factor: f64): v128 {
-  const k = coefficients + (<usize>c << 2);
-  const low = v128.shuffle<f32>(scaledSums(sums, c, C, factor), scaledSums(sums, c + 1, C, factor), 0, 4, 0, 4);
-  const high = v128.shuffle<f32>(scaledSums(sums, c + 2, C, factor), scaledSums(sums, c + 3, C, factor), 0, 4, 0, 4);
-  return f32x4.neg(f32x4.mul(v128.load(k), v128.shuffle<f64>(low, high, 0, 2)));
+/**
+ * Fills rows 4 and 5 of `coefficients`: B = -scale*invStd*(sum m*xhat)*factor and D = -scale*(sum m)*factor; padding
+ * lanes 0. They go through memory because V8's revectorization crashes on lanes that are put together one by one.
+ */
+function fillBackwardRows(coefficients: usize, step: usize, sums: usize, C: i32, S: i32, factor: f64): void {
+  for (let c = 0; c < S; c++) {
+    const k = coefficients + (<usize>c << 2);
+    let b: f32 = 0;
+    let d: f32 = 0;
+    if (c < C) {
+      const p = sums + (<usize>c << 4);
+      const scale = load<f32>(k);
+      b = -(scale * load<f32>(k + 3 * step) * <f32>(load<f64>(p, 8) * factor));
+      d = -(scale * <f32>(load<f64>(p) * factor));
+    }
+    store<f32>(k + 4 * step, b);
+    store<f32>(k + 5 * step, d);
+  }
 }
 
 /** dz = scale*m + (B*(z - mean) + D) over `rows` rows of 16 channels from channel c on; h: the first row's place in its image. */
 function backwardRows16(
   m: usize, z: usize, dz: usize, dzRow: usize, dzImage: usize, h: i32, H: i32, W: i32, rows: i32,
-  coefficients: usize, step: usize, sums: usize, c: i32, C: i32, factor: f64,
+  coefficients: usize, step: usize, c: i32,
 ): void {
   const k = coefficients + (<usize>c << 2);
   const a0 = v128.load(k);
@@ -133,14 +128,14 @@ function backwardRows16(
   const k1 = v128.load(k + 2 * step, 16);
   const k2 = v128.load(k + 2 * step, 32);
   const k3 = v128.load(k + 2 * step, 48);
-  const b0 = slopes(coefficients, step, sums, c, C, factor);
-  const b1 = slopes(coefficients, step, sums, c + 4, C, factor);
-  const b2 = slopes(coefficients, step, sums, c + 8, C, factor);
-  const b3 = slopes(coefficients, step, sums, c + 12, C, factor);
-  const d0 = offsets(coefficients, sums, c, C, factor);
-  const d1 = offsets(coefficients, sums, c + 4, C, factor);
-  const d2 = offsets(coefficients, sums, c + 8, C, factor);
-  const d3 = offsets(coefficients, sums, c + 12, C, factor);
+  const b0 = v128.load(k + 4 * step);
+  const b1 = v128.load(k + 4 * step, 16);
+  const b2 = v128.load(k + 4 * step, 32);
+  const b3 = v128.load(k + 4 * step, 48);
+  const d0 = v128.load(k + 5 * step);
+  const d1 = v128.load(k + 5 * step, 16);
+  const d2 = v128.load(k + 5 * step, 32);
+  const d3 = v128.load(k + 5 * step, 48);
   if (rows > 0 && W > 0) do {
     let n = W;
     do {
@@ -167,12 +162,12 @@ function backwardRows16(
 /** The same for 4 channels. */
 function backwardRows4(
   m: usize, z: usize, dz: usize, dzRow: usize, dzImage: usize, h: i32, H: i32, W: i32, rows: i32,
-  coefficients: usize, step: usize, sums: usize, c: i32, C: i32, factor: f64,
+  coefficients: usize, step: usize, c: i32,
 ): void {
   const a = v128.load(coefficients + (<usize>c << 2));
   const k = v128.load(coefficients + (<usize>c << 2) + 2 * step);
-  const b = slopes(coefficients, step, sums, c, C, factor);
-  const d = offsets(coefficients, sums, c, C, factor);
+  const b = v128.load(coefficients + (<usize>c << 2) + 4 * step);
+  const d = v128.load(coefficients + (<usize>c << 2) + 5 * step);
   if (rows > 0 && W > 0) do {
     let n = W;
     do {
@@ -192,7 +187,8 @@ function backwardRows4(
 /**
  * dz = scale*(m - (sum m)/P - xhat*(sum m*xhat)/P) with P = `pixels`, dGamma[C] = sum m*xhat,
  * dBeta[C] = sum m. m = `masked` and z have no halo; dz's halo becomes 0. The term in z keeps the form
- * (z - mean), because B*z + (D - B*mean) would cancel when the mean is large.
+ * (z - mean), because B*z + (D - B*mean) would cancel when the mean is large. Uses rows 4 and 5 of
+ * `coefficients` f32 [6][S] as scratch.
  */
 export function batchNormBackwardApply(
   masked: usize, z: usize, coefficients: usize, sums: usize, pixels: i32, dz: usize, dzHalo: i32,
@@ -200,12 +196,12 @@ export function batchNormBackwardApply(
 ): void {
   const S = channelStride(C);
   const step = <usize>S << 2;
-  const factor = 1 / <f64>pixels;
   const dzRow = rowGap(dzHalo, step);
   const dzImage = imageGap(dzHalo, W, step);
   const rows = N * H;
   const block = rowsPerBlock(W);
   zeroHalo(dz, dzHalo, N, H, W, S);
+  fillBackwardRows(coefficients, step, sums, C, S, 1 / <f64>pixels);
   for (let from = 0; from < rows; from += block) {
     const n = min(block, rows - from);
     const skip = <usize>(from * W) * step;
@@ -215,13 +211,13 @@ export function batchNormBackwardApply(
     for (; c + 16 <= S; c += 16) {
       const o = <usize>c << 2;
       backwardRows16(
-        masked + skip + o, z + skip + o, to + o, dzRow, dzImage, h, H, W, n, coefficients, step, sums, c, C, factor,
+        masked + skip + o, z + skip + o, to + o, dzRow, dzImage, h, H, W, n, coefficients, step, c,
       );
     }
     for (; c < S; c += 4) {
       const o = <usize>c << 2;
       backwardRows4(
-        masked + skip + o, z + skip + o, to + o, dzRow, dzImage, h, H, W, n, coefficients, step, sums, c, C, factor,
+        masked + skip + o, z + skip + o, to + o, dzRow, dzImage, h, H, W, n, coefficients, step, c,
       );
     }
   }

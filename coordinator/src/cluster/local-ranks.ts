@@ -1,0 +1,72 @@
+/** The ranks of this process. A free rank takes the next task, so a fast one takes more. */
+import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
+import type {
+  EvaluationReport,
+  EvaluationTask,
+  RankTask,
+  ReportOf,
+  ShardReport,
+  ShardTask,
+  SliceReport,
+  SliceTask,
+} from '@lockstep/worker/rank/tasks.ts';
+import { decideRetry } from '../plan/assignment.ts';
+import type { LostListener, Workforce } from './workforce.ts';
+
+export class LocalRanks implements Workforce {
+  readonly nodes = 1;
+  private readonly pool: RankPool;
+  private readonly onLost: LostListener;
+
+  constructor(pool: RankPool, onLost: LostListener) {
+    this.pool = pool;
+    this.onLost = onLost;
+  }
+
+  get ranks(): number {
+    return this.pool.size;
+  }
+
+  computeShards(tasks: readonly ShardTask[]): Promise<ShardReport[]> {
+    return Promise.all(tasks.map((task) => this.untilDone(task)));
+  }
+
+  updateSlices(tasks: readonly SliceTask[]): Promise<SliceReport[]> {
+    return Promise.all(tasks.map((task) => this.untilDone(task)));
+  }
+
+  evaluate(tasks: readonly EvaluationTask[], onDone: () => void): Promise<EvaluationReport[]> {
+    return Promise.all(
+      tasks.map(async (task) => {
+        const report = await this.untilDone(task);
+        onDone();
+        return report;
+      }),
+    );
+  }
+
+  close(): Promise<void> {
+    return this.pool.close();
+  }
+
+  /** Gives a task out until somebody has done it. */
+  private async untilDone<T extends RankTask>(task: T): Promise<ReportOf<T>> {
+    for (let attempts = 1; ; attempts++) {
+      const outcome = await this.pool.run(task);
+      if (outcome.ok) return outcome.report;
+      const shard = task.kind === 'shard' ? task.shard : null;
+      const what = shard === null ? `a ${task.kind}` : `shard ${shard}`;
+      const { again, reason } = decideRetry(what, attempts, outcome.reason);
+      if (!again) {
+        throw new LockstepError(
+          'RANK_FAILED',
+          `${reason}.`,
+          'Resume from the last checkpoint, with fewer threads if memory is short.',
+          { task: task.kind, shard, attempts },
+        );
+      }
+      this.onLost(task.kind, shard, reason);
+    }
+  }
+}

@@ -1,0 +1,128 @@
+/** A compiled program as rows: what `lockstep plan` shows. */
+import { kernels } from '@lockstep/shared/kernels/table.ts';
+import type { Kernel } from '@lockstep/shared/kernels/kernel.ts';
+import { compileProgram } from '@lockstep/shared/model/compile.ts';
+import { layOut } from '@lockstep/shared/model/layout.ts';
+import type { Program, Step } from '@lockstep/shared/model/program.ts';
+import { namedArguments } from '@lockstep/shared/kernels/table.ts';
+import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
+import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
+import type { Recipe } from '@lockstep/shared/recipe.ts';
+import type { Dataset } from '@lockstep/worker/data/dataset.ts';
+import { chunkFloats, layOutStore } from '@lockstep/worker/rank/store.ts';
+import { arenaBytesOf, type ImagesOf, modelFor } from '../session.ts';
+import { shardSizes } from './batch-plan.ts';
+
+export interface PlanRow {
+  readonly section: 'prepare' | 'forward' | 'backward';
+  readonly layer: string;
+  readonly kernel: string;
+  readonly group: string;
+  readonly shapes: string;
+  readonly flops: number;
+  readonly bytes: number;
+  /** Byte offsets of the buffers it names, by argument. */
+  readonly offsets: Readonly<Record<string, number>>;
+  /** Share of the program's time, 0..1; null when it was not measured. */
+  readonly share: number | null;
+}
+
+export interface PlanReport {
+  readonly type: 'result';
+  readonly model: string;
+  readonly dataset: string;
+  readonly shardSize: number;
+  readonly parameters: number;
+  readonly flops: number;
+  /** One rank's arena; the run's store; images and labels; all of it for so many threads. */
+  readonly arenaBytes: number;
+  readonly storeBytes: number;
+  readonly datasetBytes: number;
+  readonly threads: number;
+  readonly totalBytes: number;
+  /** What the activations would take if no space were used twice. */
+  readonly unsharedBytes: number;
+  readonly rows: readonly PlanRow[];
+}
+
+/** A data set as far as a plan needs it: shapes and counts, no images. */
+export type PlannedData = ImagesOf & {
+  readonly title: string;
+  readonly trainCount: number;
+  readonly testCount: number;
+};
+
+export interface PlanOptions {
+  readonly recipe: Recipe;
+  readonly data: PlannedData;
+  readonly threads: number;
+  /** Seconds of each call of prepare, forward and backward in that order; null: not measured. */
+  readonly measure: ((program: Program) => number[]) | null;
+}
+
+/** Pointers: arguments that are byte offsets into the arena. */
+const scalars = new Set(
+  'floats pixels N H W C IC OC KH KW K M n stride pad relu transA transB lda ldb ldc accumulate epsilon value'.split(
+    ' ',
+  ),
+);
+
+/** Compiles a recipe's model and lists the program. @throws LockstepError as the compiler */
+export function planModel({ recipe, data, threads, measure }: PlanOptions): PlanReport {
+  const model = modelFor(recipe, data);
+  const layout = layOut(model);
+  const [shardSize = 1] = shardSizes(recipe, data.trainCount);
+  const program = compileProgram(model, 'train', shardSize, { batchNormEpsilon: recipe.batchNormEpsilon });
+  const seconds = measure?.(program) ?? null;
+  const all = seconds?.reduce((a, b) => a + b, 0) ?? 1;
+  const sections = (['prepare', 'forward', 'backward'] as const).flatMap((section) =>
+    program[section].map((step) => ({ section, step })),
+  );
+  const rows = sections.map(({ section, step }, i) =>
+    rowOf(section, step, seconds && (seconds[i] ?? 0) / all),
+  );
+  const counts = { train: { count: data.trainCount }, test: { count: data.testCount } };
+  const arenaBytes = arenaBytesOf(recipe, model, counts as Pick<Dataset, 'train' | 'test'>);
+  const storeBytes = layOutStore({
+    parameterCount: layout.parameterCount,
+    totalCount: layout.totalCount,
+    batchNormChannels: layout.batchNormChannels,
+    shardsPerStep: recipe.shardsPerStep,
+    state: stateNames(recipe.optimizer),
+    ranks: threads,
+    scratchBytes: treeSumScratchBytes(chunkFloats),
+  }).bytes;
+  const { height, width, channels } = data;
+  const datasetBytes = (data.trainCount + data.testCount) * (height * width * channels + 1);
+  return {
+    ...{
+      type: 'result',
+      model: model.title,
+      dataset: data.title,
+      shardSize,
+      parameters: layout.parameterCount,
+    },
+    flops: rows.reduce((sum, row) => sum + row.flops, 0),
+    ...{ arenaBytes, storeBytes, datasetBytes, threads },
+    totalBytes: threads * arenaBytes + storeBytes + datasetBytes,
+    unsharedBytes: program.buffers.reduce((sum, buffer) => sum + buffer.bytes, 0),
+    rows,
+  };
+}
+
+function rowOf(section: PlanRow['section'], step: Step, share: number | null): PlanRow {
+  const kernel = kernels[step.call.kernel] as Kernel;
+  const named = namedArguments(step.call);
+  const pointers = Object.entries(named).filter(
+    ([name, value]) => !scalars.has(name) && !name.endsWith('Halo') && value !== 0,
+  );
+  return {
+    ...{ section, layer: step.layer, kernel: step.call.kernel, group: kernel.group, shapes: step.shapes },
+    ...{
+      flops: kernel.flops(named),
+      bytes: kernel.bytes(named),
+      offsets: Object.fromEntries(pointers),
+      share,
+    },
+  };
+}

@@ -1,0 +1,81 @@
+/** The truth: weights, optimizer state and running statistics, on the current side of the store. */
+import { createHash } from 'node:crypto';
+import { runningOf, type Layout } from '@lockstep/shared/model/layout.ts';
+import { type Moments, mergeMoments, updateRunning } from '@lockstep/shared/reduce/moments.ts';
+import { combineTree } from '@lockstep/shared/reduce/tree.ts';
+import { otherSide, type Side, type Store } from '@lockstep/worker/rank/store.ts';
+import type { StepPlan } from '../plan/batch-plan.ts';
+
+export class Truth {
+  readonly layout: Layout;
+  readonly store: Store;
+  /** Pixels of each batch-norm's input for one image, by layer: a moment's count is this times the samples. */
+  private readonly pixelsPerImage: ReadonlyMap<string, number>;
+  /** Steps committed. */
+  step = 0;
+  /** Updates the optimizer has applied. */
+  updates = 0;
+  /** The side that is true now; the other one is being written or waits to be. */
+  side: Side = 0;
+
+  constructor(layout: Layout, store: Store, pixelsPerImage: ReadonlyMap<string, number>) {
+    this.layout = layout;
+    this.store = store;
+    this.pixelsPerImage = pixelsPerImage;
+  }
+
+  /** Puts a state in place: first weights, or a checkpoint's. */
+  restore(weights: Float32Array, state: readonly Float32Array[], step: number, updates: number): void {
+    this.store.weights(this.side).set(weights);
+    state.forEach((vector, index) => void this.store.state(this.side, index).set(vector));
+    this.step = step;
+    this.updates = updates;
+  }
+
+  /** Makes a step part of the run: running statistics take the moments of the whole batch, the sides swap. */
+  commit(plan: StepPlan, momentum: number): void {
+    const next = otherSide(this.side);
+    const from = this.store.weights(this.side);
+    const to = this.store.weights(next);
+    const { parameterCount } = this.layout;
+    to.set(from.subarray(parameterCount), parameterCount);
+    for (const { layer, channels, channel } of this.layout.batchNorms) {
+      const pixels = this.pixelsPerImage.get(layer) ?? 0;
+      const batch = combineTree<Moments>(
+        plan.shards.length,
+        (shard) => ({
+          count: (plan.shards[shard]?.length ?? 0) * pixels,
+          values: this.store.moments(shard).subarray(2 * channel, 2 * (channel + channels)),
+        }),
+        mergeMoments,
+      );
+      const view = (role: 'running-mean' | 'running-variance'): Float32Array => {
+        const { offset } = runningOf(this.layout, layer, role);
+        return to.subarray(offset, offset + channels);
+      };
+      updateRunning(view('running-mean'), view('running-variance'), batch, momentum);
+    }
+    this.side = next;
+    this.step += 1;
+    this.updates += 1;
+  }
+
+  /** A copy of the current weights and running statistics. */
+  weights(): Float32Array {
+    return Float32Array.from(this.store.weights(this.side));
+  }
+
+  /** Copies of the optimizer's state vectors, by name. */
+  state(): Record<string, Float32Array> {
+    const { state } = this.store.layout;
+    return Object.fromEntries(
+      state.map((name, index) => [name, Float32Array.from(this.store.state(this.side, index))]),
+    );
+  }
+
+  /** SHA-256 over the flat weights followed by the running statistics. */
+  weightsSha256(): string {
+    const weights = this.weights();
+    return createHash('sha256').update(new Uint8Array(weights.buffer)).digest('hex');
+  }
+}

@@ -1,0 +1,89 @@
+/**
+ * THE STORY: one training step after the other, from top to bottom. Deciders are pure and live in `plan/`
+ * and `reduce/`; whoever computes stands behind `Workforce`.
+ */
+import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import { learningRate } from '@lockstep/shared/optimizer/schedule.ts';
+import type { Recipe } from '@lockstep/shared/recipe.ts';
+import { chunkFloats } from '@lockstep/worker/rank/store.ts';
+import type { ShardReport } from '@lockstep/worker/rank/tasks.ts';
+import type { Workforce } from './cluster/workforce.ts';
+import { cutSlices } from './plan/assignment.ts';
+import { planStep, type StepPlan } from './plan/batch-plan.ts';
+import { type CommitDecision, decideCommit } from './reduce/commit.ts';
+import type { Truth } from './reduce/truth.ts';
+
+export interface Run {
+  readonly recipe: Recipe;
+  readonly trainCount: number;
+  /** The run ends when this many steps are committed. */
+  readonly lastStep: number;
+  readonly workforce: Workforce;
+  readonly truth: Truth;
+  readonly signal: AbortSignal;
+}
+
+/** What a commit leaves behind for metrics, progress and checkpoints. */
+export interface CommittedStep {
+  readonly plan: StepPlan;
+  readonly shards: readonly ShardReport[];
+  readonly learningRate: number;
+  readonly seconds: number;
+  readonly decision: CommitDecision;
+}
+
+/**
+ * Runs steps until the last one is committed or the signal is raised; a step that has begun is finished.
+ *
+ * @param afterCommit metrics, progress, checkpoints: after the commit, never inside it
+ * @throws LockstepError STEP_NOT_FINITE, RANK_FAILED; the truth is then still the one before the step
+ */
+export async function runSteps(
+  run: Run,
+  afterCommit: (committed: CommittedStep) => Promise<void>,
+): Promise<void> {
+  while (run.truth.step < run.lastStep && !run.signal.aborted) {
+    const begun = performance.now();
+    const committed = await runStep(run, run.truth.step);
+    await afterCommit({ ...committed, seconds: (performance.now() - begun) / 1000 });
+  }
+}
+
+/** One step: plan, compute, reduce, commit. */
+async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'seconds'>> {
+  const { recipe, workforce, truth } = run;
+
+  // Plan: which samples, in which shards. A function of the recipe and the step.
+  const plan = planStep(recipe, run.trainCount, step);
+
+  // Assign, weights down, load, forward, loss, backward, gradients up: any rank may compute any shard.
+  const shards = await workforce.computeShards(
+    plan.shards.map((samples, shard) => ({
+      ...({ kind: 'shard', step, side: truth.side, epoch: plan.epoch, shard, samples } as const),
+    })),
+  );
+
+  // Reduce in the fixed tree and apply the optimizer, slice by slice, from one side of the store to the other.
+  const rate = learningRate(recipe, step, run.lastStep);
+  const slices = await workforce.updateSlices(
+    cutSlices(truth.layout.parameterCount, workforce.ranks, chunkFloats).map(({ from, to }) => ({
+      ...({ kind: 'slice', side: truth.side, from, to } as const),
+      ...{ update: truth.updates + 1, learningRate: rate, samples: plan.samples },
+    })),
+  );
+
+  // Commit: all shards, all finite. Running statistics are merged, the sides swap, the step counts.
+  const decision = decideCommit(plan, shards, slices);
+  if (!decision.commit) throw refused(step, decision);
+  truth.commit(plan, recipe.batchNormMomentum);
+  return { plan, shards, learningRate: rate, decision };
+}
+
+function refused(step: number, decision: CommitDecision): LockstepError {
+  return new LockstepError(
+    'STEP_NOT_FINITE',
+    `Step ${step + 1} cannot be committed: ${decision.reason}.`,
+    'Lower the learning rate or lengthen the warm-up, and go on from the last checkpoint.',
+    { step: step + 1 },
+  );
+}

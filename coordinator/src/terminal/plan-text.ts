@@ -1,0 +1,77 @@
+/** The report of `lockstep plan` as tables. Pure. */
+import Table from 'cli-table3';
+import type { PlanReport, PlanRow } from '../plan/program-table.ts';
+import { asBytes, inPercent, inThousands } from './format.ts';
+
+const plain = { style: { head: [], border: [], compact: true } };
+
+/** The program's calls, then sums by kind of kernel, then memory. */
+export function planText(report: PlanReport): string {
+  const title = `${report.model}, ${report.dataset}: shards of ${report.shardSize} images, ${inThousands(report.parameters)} parameters, ${giga(report.flops)} GFLOP a shard`;
+  return [title, callTable(report.rows), groupTable(report.rows), memoryLines(report)].join('\n');
+}
+
+function callTable(rows: readonly PlanRow[]): string {
+  const table = new Table({
+    ...plain,
+    head: ['layer', 'kernel', 'shapes', 'MFLOP', 'bytes', 'offsets', 'time'],
+    colAligns: ['left', 'left', 'left', 'right', 'right', 'left', 'right'],
+  });
+  let section = '';
+  for (const row of rows) {
+    if (row.section !== section) {
+      section = row.section;
+      table.push([{ content: headings[row.section], colSpan: 7 }]);
+    }
+    const offsets = Object.entries(row.offsets).map(
+      ([name, offset]) => `${name}@${(offset / 1024).toFixed(0)}K`,
+    );
+    table.push([
+      ...[row.layer, row.kernel, row.shapes, (row.flops / 1e6).toFixed(1), asBytes(row.bytes)],
+      offsets.join(' '),
+      inPercent(row.share),
+    ]);
+  }
+  return table.toString();
+}
+
+const headings = {
+  prepare: 'PREPARE (once for each step)',
+  forward: 'FORWARD',
+  backward: 'BACKWARD',
+} as const;
+
+function groupTable(rows: readonly PlanRow[]): string {
+  const table = new Table({
+    ...plain,
+    head: ['kind of kernel', 'calls', 'GFLOP', 'bytes', 'time'],
+    colAligns: ['left', 'right', 'right', 'right', 'right'],
+  });
+  const groups = [...new Set(rows.map((row) => row.group))];
+  const sums = groups.map((group) => {
+    const own = rows.filter((row) => row.group === group);
+    const share = own.some((row) => row.share === null)
+      ? null
+      : own.reduce((sum, row) => sum + (row.share ?? 0), 0);
+    const flops = own.reduce((sum, row) => sum + row.flops, 0);
+    return { group, calls: own.length, flops, bytes: own.reduce((sum, row) => sum + row.bytes, 0), share };
+  });
+  for (const { group, calls, flops, bytes, share } of sums.sort((a, b) => b.flops - a.flops)) {
+    table.push([group, String(calls), giga(flops), asBytes(bytes), inPercent(share)]);
+  }
+  return table.toString();
+}
+
+function memoryLines(report: PlanReport): string {
+  const { arenaBytes, storeBytes, datasetBytes, totalBytes, threads, unsharedBytes } = report;
+  return [
+    `arena of one rank   ${asBytes(arenaBytes)} (activations would take ${asBytes(unsharedBytes)} if no space were used twice)`,
+    `store of the run    ${asBytes(storeBytes)} (weights and optimizer state twice, a gradient for each shard)`,
+    `images and labels   ${asBytes(datasetBytes)}`,
+    `together            ${asBytes(totalBytes)} with ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
+  ].join('\n');
+}
+
+function giga(flops: number): string {
+  return (flops / 1e9).toFixed(2);
+}

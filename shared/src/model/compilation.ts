@@ -1,0 +1,152 @@
+/** What the forward and the backward half of the compiler share. */
+import { LockstepError } from '../base/errors.ts';
+import { backwardDataHalo } from '../kernels/convolution-geometry.ts';
+import { activationBytes, channelStride } from '../kernels/kernel.ts';
+import type { Layout } from './layout.ts';
+import { parameterOf, type ParameterRole } from './layout.ts';
+import type { ProgramMode } from './program.ts';
+import { inWords, type Shapes } from './shapes.ts';
+import { type ImageShape, imagesName, type Model } from './spec.ts';
+import { type Stage, shapeOf } from './stages.ts';
+import { Buffer, type Pointer, type Tape } from './tape.ts';
+
+/** An activation: its buffer, its halo and the shape of one image. */
+export interface Value {
+  readonly buffer: Buffer;
+  readonly halo: number;
+  readonly shape: ImageShape;
+}
+
+/** Regions that lie at the same place in every program, as buffers with a place. */
+export interface FixedBuffers {
+  readonly weights: Buffer;
+  readonly gradients: Buffer;
+  readonly moments: Buffer;
+  readonly totals: Buffer;
+}
+
+export interface CompileOptions {
+  /** Added to the variance before the root; Ioffe & Szegedy 2015. */
+  readonly batchNormEpsilon: number;
+}
+
+/** What a batch-norm stage leaves for its backward. */
+export interface NormState {
+  readonly coefficients: Buffer;
+}
+
+export interface Compilation {
+  readonly model: Model;
+  readonly layout: Layout;
+  readonly shapes: Shapes;
+  readonly stages: readonly Stage[];
+  readonly mode: ProgramMode;
+  /** Images of the shard. */
+  readonly n: number;
+  readonly options: CompileOptions;
+  readonly tape: Tape;
+  readonly fixed: FixedBuffers;
+  /** Halo of each value: what its readers need. */
+  readonly halos: ReadonlyMap<string, number>;
+  readonly values: Map<string, Value>;
+  readonly norms: Map<string, NormState>;
+  /** Positions that max pooling remembers, by stage output. */
+  readonly positions: Map<string, Buffer>;
+  readonly input: { bytes: Buffer; labels: Buffer; predictions: Buffer };
+  /** Gradient of the logits, set by the loss. */
+  logitsGradient: Buffer | null;
+}
+
+/** Kinds of stages that can write a halo of zeros around their output. */
+const writesHalo: ReadonlySet<string> = new Set<Stage['kind']>([
+  'batch-norm',
+  'bias',
+  'relu',
+  'add',
+  'max-pool',
+  'average-pool',
+  'convolution',
+]);
+
+/**
+ * The halo of each value: the widest padding among the convolutions that read it.
+ *
+ * @throws LockstepError MODEL_INVALID when its producer cannot write one
+ */
+export function findHalos(model: Model, stages: readonly Stage[]): Map<string, number> {
+  const halos = new Map<string, number>();
+  const producer = new Map(stages.map((stage) => [stage.output, stage]));
+  for (const stage of stages) {
+    if (stage.kind !== 'convolution' || stage.layer.pad === 0) continue;
+    const from = producer.get(stage.input);
+    if (from && !writesHalo.has(from.kind)) {
+      throw new LockstepError(
+        'MODEL_INVALID',
+        `Convolution '${stage.layer.name}' of model '${model.name}' pads the output of a ${from.kind} layer.`,
+        'Put a ReLU or a batch-norm between them.',
+      );
+    }
+    halos.set(stage.input, Math.max(halos.get(stage.input) ?? 0, stage.layer.pad));
+  }
+  return halos;
+}
+
+/** Allocates the value of a stage. */
+export function allocate(c: Compilation, name: string): Value {
+  const shape = shapeOf(c.shapes, name);
+  const halo = c.halos.get(name) ?? 0;
+  const bytes = activationBytes(c.n, shape.height, shape.width, shape.channels, halo);
+  const value = { buffer: c.tape.pooled(name, bytes), halo, shape };
+  c.values.set(name, value);
+  return value;
+}
+
+/** The value of a stage that has been recorded. */
+export function valueOf(c: Compilation, name: string): Value {
+  const value = c.values.get(name);
+  if (!value) throw new Error(`no value ${name}`);
+  return value;
+}
+
+/** Pointer to a parameter among the weights or among the gradients. */
+export function parameter(c: Compilation, region: Buffer, layer: string, role: ParameterRole): Pointer {
+  return region.at(4 * parameterOf(c.layout, layer, role).offset);
+}
+
+/** `16x32x32x3`, with the shard's images in front. */
+export function batchInWords(c: Compilation, shape: ImageShape): string {
+  return `${c.n}x${inWords(shape)}`;
+}
+
+/** Pixels over which a batch-norm of this shape gathers its moments. */
+export function pixelsOf(c: Compilation, shape: ImageShape): number {
+  return c.n * shape.height * shape.width;
+}
+
+/** The N, H, W and C arguments of most kernels. */
+export function dimensions(
+  c: Compilation,
+  shape: ImageShape,
+): { N: number; H: number; W: number; C: number } {
+  return { N: c.n, H: shape.height, W: shape.width, C: shape.channels };
+}
+
+/** Whether anything before this value has parameters, so that its gradient is wanted. */
+export function wantsGradient(name: string): boolean {
+  return name !== imagesName;
+}
+
+/** Halo that the gradient of a convolution's output needs for backward-data. */
+export function gradientHalo(c: Compilation, stage: Stage): number {
+  if (stage.kind !== 'convolution' || !wantsGradient(stage.input)) return 0;
+  const { kernel, stride, pad } = stage.layer;
+  const { height, width } = shapeOf(c.shapes, stage.input);
+  return backwardDataHalo(height, width, kernel, kernel, stride, pad);
+}
+
+/** Float64 values and int32 positions, for buffers that are no activations. */
+export function perChannelBytes(channels: number): { coefficients: number; sums: number } {
+  return { coefficients: 24 * channelStride(channels), sums: 16 * channels };
+}
+
+export { Buffer };

@@ -1,0 +1,110 @@
+/** From a model and a shard size to a program. */
+import { LockstepError } from '../base/errors.ts';
+import { firstFreeByte } from '../kernels/build-name.ts';
+import { activationBytes } from '../kernels/kernel.ts';
+import { recordBackward } from './backward.ts';
+import { allocate, type Compilation, type CompileOptions, findHalos } from './compilation.ts';
+import { recordForward } from './forward.ts';
+import { type Layout, layOut } from './layout.ts';
+import { align } from './memory-plan.ts';
+import type { Program, ProgramMode } from './program.ts';
+import { inferShapes } from './shapes.ts';
+import { imagesName, type Model } from './spec.ts';
+import { fuseLayers } from './stages.ts';
+import { Buffer, Tape } from './tape.ts';
+
+/** wasm32 addresses end at 4 GiB; a shared memory has at most 65536 pages. */
+export const largestArenaBytes = 65536 * 65536;
+
+/** The regions that do not depend on the shard size, one behind the other. */
+function placeFixed(model: Model, layout: Layout) {
+  let top = firstFreeByte;
+  const place = (name: string, bytes: number): Buffer => {
+    const buffer = new Buffer(name, bytes, top);
+    top += align(bytes);
+    return buffer;
+  };
+  return {
+    weights: place('weights', 4 * layout.totalCount),
+    gradients: place('gradients', 4 * layout.parameterCount),
+    moments: place('moments', 16 * layout.batchNormChannels),
+    totals: place('totals', 16),
+    pixelTable: place('pixel table', 4 * 256 * model.images.channels),
+    end: () => top,
+  };
+}
+
+/**
+ * Compiles a model for shards of `shardSize` images.
+ *
+ * @throws LockstepError MODEL_INVALID; ARENA_TOO_LARGE with the figure when wasm32 cannot address it
+ */
+export function compileProgram(
+  model: Model,
+  mode: ProgramMode,
+  shardSize: number,
+  options: CompileOptions,
+): Program {
+  const shapes = inferShapes(model);
+  const layout = layOut(model);
+  const stages = fuseLayers(model);
+  const tape = new Tape();
+  const fixed = placeFixed(model, layout);
+  const { height, width, channels } = model.images;
+  const input = {
+    bytes: tape.pooled('image bytes', shardSize * height * width * channels),
+    labels: tape.pooled('labels', 4 * shardSize),
+    predictions: tape.pooled('predictions', 4 * shardSize),
+  };
+  const compilation: Compilation = {
+    ...{ model, layout, shapes, stages, mode, n: shardSize, options, tape, fixed, input },
+    halos: findHalos(model, stages),
+    values: new Map(),
+    norms: new Map(),
+    positions: new Map(),
+    logitsGradient: null,
+  };
+  const images = allocate(compilation, imagesName);
+  // The loader writes these before the first call; the rank reads predictions after the last one.
+  for (const buffer of [input.bytes, input.labels, images.buffer]) tape.touchBeforeAll(buffer);
+  recordForward(compilation);
+  if (mode === 'train') recordBackward(compilation);
+  tape.touchAfterAll(input.predictions);
+  const { sections, pool, arenaBytes, buffers } = tape.finish(fixed.end());
+  if (arenaBytes > largestArenaBytes) throw tooLarge(model, shardSize, arenaBytes);
+  return {
+    ...{ model, layout, mode, shardSize, ...sections, arenaBytes, buffers },
+    regions: {
+      weights: fixed.weights.place as number,
+      gradients: fixed.gradients.place as number,
+      moments: fixed.moments.place as number,
+      totals: fixed.totals.place as number,
+      pixelTable: fixed.pixelTable.place as number,
+      prepared: fixed.end(),
+      pool,
+    },
+    input: {
+      bytes: input.bytes.place as number,
+      images: images.buffer.place as number,
+      imagesHalo: images.halo,
+      labels: input.labels.place as number,
+      predictions: input.predictions.place as number,
+    },
+  };
+}
+
+function tooLarge(model: Model, shardSize: number, bytes: number): LockstepError {
+  const gibibytes = (bytes / 2 ** 30).toFixed(2);
+  return new LockstepError(
+    'ARENA_TOO_LARGE',
+    `${model.title} with shards of ${shardSize} images needs an arena of ${gibibytes} GiB; WebAssembly ends at 4 GiB.`,
+    'Take more shardsPerStep or a smaller batchSize.',
+    { bytes, shardSize, limit: largestArenaBytes },
+  );
+}
+
+/** Bytes of one image's input activation: what the loader writes. */
+export function imageBytes(program: Program): number {
+  const { height, width, channels } = program.model.images;
+  return activationBytes(1, height, width, channels, program.input.imagesHalo);
+}

@@ -1,0 +1,235 @@
+/** The forward half of the compiler: one or a few kernel calls for each stage, then the loss. */
+import { convPackedBytes } from '../kernels/convolution.ts';
+import { activationBytes, channelStride } from '../kernels/kernel.ts';
+import { matmulScratchBytes } from '../kernels/matmul.ts';
+import {
+  allocate,
+  batchInWords,
+  type Compilation,
+  dimensions,
+  parameter,
+  perChannelBytes,
+  pixelsOf,
+  valueOf,
+} from './compilation.ts';
+import { runningOf } from './layout.ts';
+import { type Stage, shapeOf } from './stages.ts';
+import type { Buffer } from './tape.ts';
+
+/** Records the forward calls of every stage, and the loss on the last one's value. */
+export function recordForward(c: Compilation): void {
+  for (const stage of c.stages) recordStage(c, stage);
+  recordLoss(c);
+}
+
+function recordStage(c: Compilation, stage: Stage): void {
+  switch (stage.kind) {
+    case 'convolution':
+      return recordConvolution(c, stage);
+    case 'dense':
+      return recordDense(c, stage);
+    case 'batch-norm':
+      return recordBatchNorm(c, stage);
+    default:
+      return recordPass(c, stage);
+  }
+}
+
+type StageOf<K extends Stage['kind']> = Extract<Stage, { kind: K }>;
+
+function recordConvolution(c: Compilation, stage: StageOf<'convolution'>): void {
+  const x = valueOf(c, stage.input);
+  const y = allocate(c, stage.output);
+  const { kernel, stride, pad, filters, name } = stage.layer;
+  const size = { KH: kernel, KW: kernel, IC: x.shape.channels, OC: filters };
+  const words = `${batchInWords(c, x.shape)} -> ${batchInWords(c, y.shape)}`;
+  const packed = c.tape.kept(`${name}:packed`, convPackedBytes(kernel, kernel, x.shape.channels, filters));
+  const w = parameter(c, c.fixed.weights, name, 'weight');
+  c.tape.emit('prepare', stage.label, `${kernel}x${kernel}x${size.IC}x${size.OC}`, 'convPackForward', {
+    w,
+    packed,
+    ...size,
+  });
+  c.tape.emit('forward', stage.label, words, 'convForward', {
+    x: x.buffer,
+    xHalo: x.halo,
+    packed,
+    y: y.buffer,
+    yHalo: y.halo,
+    N: c.n,
+    H: x.shape.height,
+    W: x.shape.width,
+    ...size,
+    stride,
+    pad,
+  });
+}
+
+function recordDense(c: Compilation, stage: StageOf<'dense'>): void {
+  const x = valueOf(c, stage.input);
+  const y = allocate(c, stage.output);
+  const inputs = x.shape.channels;
+  const units = stage.layer.units;
+  const words = `${c.n}x${inputs} -> ${c.n}x${units}`;
+  // The product writes logical columns only; without a bias stage behind it nobody clears the padding lanes.
+  if (!stage.layer.bias && units % 4 !== 0) {
+    const floats = c.n * channelStride(units);
+    c.tape.emit('forward', stage.label, words, 'fill', { p: y.buffer, floats, value: 0 });
+  }
+  c.tape.emit('forward', stage.label, words, 'matmul', {
+    transA: 0,
+    transB: 0,
+    M: c.n,
+    N: units,
+    K: inputs,
+    A: x.buffer,
+    lda: channelStride(inputs),
+    B: parameter(c, c.fixed.weights, stage.layer.name, 'weight'),
+    ldb: units,
+    C: y.buffer,
+    ldc: channelStride(units),
+    accumulate: 0,
+    scratch: c.tape.pooled('scratch', matmulScratchBytes(c.n, units, inputs)),
+  });
+}
+
+function recordBatchNorm(c: Compilation, stage: StageOf<'batch-norm'>): void {
+  const z = valueOf(c, stage.input);
+  const y = allocate(c, stage.output);
+  const { channels } = z.shape;
+  const words = batchInWords(c, z.shape);
+  const coefficients = c.tape.pooled(`${stage.norm}:coefficients`, perChannelBytes(channels).coefficients);
+  const gamma = parameter(c, c.fixed.weights, stage.norm, 'gamma');
+  const beta = parameter(c, c.fixed.weights, stage.norm, 'beta');
+  const epsilon = c.options.batchNormEpsilon;
+  if (c.mode === 'train') {
+    const pixels = pixelsOf(c, z.shape);
+    const moments = momentsOf(c, stage.norm);
+    c.tape.emit('forward', stage.label, words, 'batchNormMoments', {
+      z: z.buffer,
+      pixels,
+      C: channels,
+      moments,
+    });
+    c.tape.emit('forward', stage.label, `${channels}`, 'batchNormCoefficients', {
+      moments,
+      pixels,
+      gamma,
+      beta,
+      epsilon,
+      C: channels,
+      coefficients,
+    });
+  } else {
+    const mean = c.fixed.weights.at(4 * runningOf(c.layout, stage.norm, 'running-mean').offset);
+    const variance = c.fixed.weights.at(4 * runningOf(c.layout, stage.norm, 'running-variance').offset);
+    c.tape.emit('forward', stage.label, `${channels}`, 'batchNormRunningCoefficients', {
+      runningMean: mean,
+      runningVariance: variance,
+      gamma,
+      beta,
+      epsilon,
+      C: channels,
+      coefficients,
+    });
+  }
+  c.norms.set(stage.norm, { coefficients });
+  const residual = stage.residual === null ? null : valueOf(c, stage.residual);
+  c.tape.emit('forward', stage.label, words, 'batchNormApply', {
+    z: z.buffer,
+    coefficients,
+    residual: residual?.buffer ?? 0,
+    residualHalo: residual?.halo ?? 0,
+    y: y.buffer,
+    yHalo: y.halo,
+    ...dimensions(c, z.shape),
+    relu: Number(stage.relu),
+  });
+}
+
+/** Where a batch-norm's moments lie: float64 pairs, layers one behind the other. */
+export function momentsOf(c: Compilation, norm: string) {
+  const found = c.layout.batchNorms.find(({ layer }) => layer === norm);
+  if (!found) throw new Error(`no batch-norm ${norm}`);
+  return c.fixed.moments.at(16 * found.channel);
+}
+
+/** The stages that are a single call. */
+function recordPass(
+  c: Compilation,
+  stage: Exclude<Stage, StageOf<'convolution' | 'dense' | 'batch-norm'>>,
+): void {
+  const input = valueOf(c, stage.input);
+  const output = allocate(c, stage.output);
+  const words = `${batchInWords(c, input.shape)} -> ${batchInWords(c, output.shape)}`;
+  const x = { x: input.buffer, xHalo: input.halo };
+  const y = { y: output.buffer, yHalo: output.halo };
+  const size = dimensions(c, input.shape);
+  const emit: typeof c.tape.emit = (...a) => c.tape.emit(...a);
+  const at = ['forward', stage.label, words] as const;
+  switch (stage.kind) {
+    case 'bias': {
+      const bias = parameter(c, c.fixed.weights, stage.owner, 'bias');
+      return emit(...at, 'biasForward', { z: input.buffer, bias, ...y, ...size, relu: Number(stage.relu) });
+    }
+    case 'relu':
+      return emit(...at, 'reluForward', { ...x, ...y, ...size });
+    case 'add': {
+      const b = valueOf(c, stage.other);
+      const terms = { a: input.buffer, aHalo: input.halo, b: b.buffer, bHalo: b.halo };
+      return emit(...at, 'addForward', { ...terms, ...y, ...size, relu: Number(stage.relu) });
+    }
+    case 'max-pool': {
+      const { kernel: K, stride, pad } = stage.layer;
+      const { height, width, channels } = output.shape;
+      const positions: Buffer = c.tape.pooled(
+        `${stage.output}:positions`,
+        activationBytes(c.n, height, width, channels, 0),
+      );
+      c.positions.set(stage.output, positions);
+      return emit(...at, 'maxPoolForward', { ...x, ...y, positions, ...size, K, stride, pad });
+    }
+    case 'average-pool': {
+      const { kernel: K, stride, pad } = stage.layer;
+      return emit(...at, 'averagePoolForward', { ...x, ...y, ...size, K, stride, pad });
+    }
+    case 'global-average-pool':
+      return emit(...at, 'globalAveragePoolForward', { ...x, y: output.buffer, ...size });
+    case 'flatten':
+      return emit(...at, 'flattenForward', { ...x, y: output.buffer, ...size });
+    case 'shortcut': {
+      const { N, H, W, C: IC } = size;
+      const OC = output.shape.channels;
+      return emit(...at, 'shortcutForward', {
+        ...x,
+        y: output.buffer,
+        N,
+        H,
+        W,
+        IC,
+        OC,
+        stride: stage.stride,
+      });
+    }
+  }
+}
+
+/** Softmax cross-entropy: losses are summed over the shard, not averaged. */
+function recordLoss(c: Compilation): void {
+  const last = c.stages.at(-1);
+  if (!last) throw new Error('a model without layers');
+  const logits = valueOf(c, last.output);
+  const { channels } = shapeOf(c.shapes, last.output);
+  if (c.mode === 'train') {
+    c.logitsGradient = c.tape.pooled('logits:gradient', activationBytes(c.n, 1, 1, channels, 0));
+  }
+  c.tape.emit('forward', 'loss', `${c.n}x${channels}`, 'softmaxCrossEntropy', {
+    logits: logits.buffer,
+    labels: c.input.labels,
+    N: c.n,
+    C: channels,
+    dLogits: c.logitsGradient ?? 0,
+    totals: c.fixed.totals,
+    predictions: c.input.predictions,
+  });
+}

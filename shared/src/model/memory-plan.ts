@@ -1,0 +1,50 @@
+/**
+ * Places buffers with known lifetimes into as little memory as is easily had: largest first, each at the
+ * lowest place that is free during its whole life (greedy by size; Pisarchyk & Lee, "Efficient memory
+ * management for deep neural net inference", 2020).
+ */
+
+export interface Lifetime {
+  readonly bytes: number;
+  /** First and last call that touches it, inclusive. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Every buffer starts on a cache line. */
+export const bufferAlignment = 64;
+
+/** Rounds up to the buffers' alignment. */
+export function align(bytes: number): number {
+  return Math.ceil(bytes / bufferAlignment) * bufferAlignment;
+}
+
+export interface MemoryPlan {
+  /** Offset of each buffer, in the order given, from 0. */
+  readonly offsets: readonly number[];
+  readonly bytes: number;
+}
+
+/** Two buffers that are alive at the same time never overlap. */
+export function planMemory(buffers: readonly Lifetime[]): MemoryPlan {
+  const bySize = buffers
+    .map((buffer, index) => ({ index, from: buffer.from, to: buffer.to, bytes: align(buffer.bytes) }))
+    .sort((a, b) => b.bytes - a.bytes || a.index - b.index);
+  const placed: { offset: number; end: number; from: number; to: number }[] = [];
+  const offsets = new Array<number>(buffers.length).fill(0);
+  let bytes = 0;
+  for (const buffer of bySize) {
+    const alive = placed
+      .filter((other) => other.from <= buffer.to && buffer.from <= other.to)
+      .sort((a, b) => a.offset - b.offset);
+    let offset = 0;
+    for (const other of alive) {
+      if (offset + buffer.bytes <= other.offset) break;
+      offset = Math.max(offset, other.end);
+    }
+    offsets[buffer.index] = offset;
+    placed.push({ offset, end: offset + buffer.bytes, from: buffer.from, to: buffer.to });
+    bytes = Math.max(bytes, offset + buffer.bytes);
+  }
+  return { offsets, bytes };
+}

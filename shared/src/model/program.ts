@@ -1,0 +1,75 @@
+/**
+ * A program: a model compiled for one shard size. Flat lists of kernel calls with every offset fixed; a
+ * rank executes them without allocating or looking anything up.
+ */
+import type { Call } from '../kernels/table.ts';
+import type { Layout } from './layout.ts';
+import type { Model } from './spec.ts';
+
+/** `train` runs forward, loss and backward; `evaluate` forward and loss with running statistics. */
+export type ProgramMode = 'train' | 'evaluate';
+
+/** What a call belongs to: for the plan's table and for profiles. */
+export interface Step {
+  readonly call: Call;
+  readonly layer: string;
+  /** Shapes in words: `16x32x32x16 -> 16x32x32x16`. */
+  readonly shapes: string;
+}
+
+/** A buffer with its place: byte offset in the arena and the calls between which it is alive. */
+export interface PlacedBuffer {
+  readonly name: string;
+  readonly offset: number;
+  readonly bytes: number;
+  /** Index into forward ++ backward of the first and last call that touches it. */
+  readonly from: number;
+  readonly to: number;
+}
+
+/** Regions at the same place in every program of a model, whatever its shard size. All in bytes. */
+export interface FixedRegions {
+  /** float32 `[layout.totalCount]`: parameters, then running statistics. */
+  readonly weights: number;
+  /** float32 `[layout.parameterCount]`: the shard's gradient sum. */
+  readonly gradients: number;
+  /** float64 `[layout.batchNormChannels][2]`: mean and M2 of each channel over the shard. */
+  readonly moments: number;
+  /** float64 `[2]`: sum of losses, number of correct predictions. */
+  readonly totals: number;
+  /** float32 `[channels][256]`: pixel value to normalised input. */
+  readonly pixelTable: number;
+  /** Packed weights and coefficients start here. */
+  readonly prepared: number;
+  /** Activations, gradients of activations and scratch start here. */
+  readonly pool: number;
+}
+
+/** Where the loader puts a shard. */
+export interface ShardInput {
+  /** uint8 `[shardSize][H][W][C]`. */
+  readonly bytes: number;
+  /** The first activation, with its halo. */
+  readonly images: number;
+  readonly imagesHalo: number;
+  /** int32 `[shardSize]`. */
+  readonly labels: number;
+  /** int32 `[shardSize]`, written by the loss. */
+  readonly predictions: number;
+}
+
+export interface Program {
+  readonly model: Model;
+  readonly layout: Layout;
+  readonly mode: ProgramMode;
+  readonly shardSize: number;
+  /** Runs once whenever the weights change: packs them. */
+  readonly prepare: readonly Step[];
+  readonly forward: readonly Step[];
+  readonly backward: readonly Step[];
+  readonly regions: FixedRegions;
+  readonly input: ShardInput;
+  readonly buffers: readonly PlacedBuffer[];
+  /** Bytes of the arena that this program needs in all. */
+  readonly arenaBytes: number;
+}

@@ -1,0 +1,153 @@
+/** Which build of the kernels runs: decided by a feature test, a check and a short measurement. */
+import { createHash } from 'node:crypto';
+import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import {
+  type Arithmetic,
+  type BuildName,
+  firstFreeByte,
+  type Width,
+} from '@lockstep/shared/kernels/build-name.ts';
+import { instantiateKernels, type KernelInstance } from '@lockstep/shared/kernels/instance.ts';
+import { matmulScratchBytes } from '@lockstep/shared/kernels/matmul.ts';
+import { Arena } from '@lockstep/shared/tensor/arena.ts';
+import { compileKernels } from './kernel-file.ts';
+
+/** What was found out about one build. */
+export interface Candidate {
+  readonly width: Width;
+  /** Hash of a small fixed computation; null when the build does not run here. */
+  readonly fingerprint: string | null;
+  /** Rate of a small matrix product, GFLOP/s. */
+  readonly rate: number;
+  readonly trouble: string | null;
+}
+
+export interface KernelChoice {
+  readonly build: BuildName;
+  readonly module: WebAssembly.Module;
+  /** Hash of a small fixed computation: machines with the same one give the same bits. */
+  readonly fingerprint: string;
+  readonly reason: string;
+}
+
+export interface WidthDecision {
+  readonly width: Width | null;
+  readonly reason: string;
+}
+
+/**
+ * Pure: picks the faster width. The narrow build is the reference: it needs no experimental compiler pass.
+ * A wide build whose bits differ from it is never taken.
+ */
+export function decideWidth(narrow: Candidate, wide: Candidate): WidthDecision {
+  if (narrow.fingerprint === null) {
+    return { width: null, reason: `the 128-bit kernels do not run here: ${narrow.trouble}` };
+  }
+  if (wide.fingerprint === null)
+    return { width: 'narrow', reason: `wide kernels do not run: ${wide.trouble}` };
+  if (wide.fingerprint !== narrow.fingerprint) {
+    return { width: 'narrow', reason: 'the wide kernels give other bits than the narrow ones' };
+  }
+  const figures = `${wide.rate.toFixed(0)} GFLOP/s wide, ${narrow.rate.toFixed(0)} narrow`;
+  return wide.rate > narrow.rate
+    ? { width: 'wide', reason: `revectorized 256-bit code is faster: ${figures}` }
+    : { width: 'narrow', reason: `128-bit code is faster: ${figures}` };
+}
+
+/**
+ * Tries both widths of an arithmetic and picks one. Takes about 0.2 s.
+ *
+ * @throws LockstepError NUMERICS_UNSUPPORTED when this machine cannot do the arithmetic; KERNELS_MISSING
+ */
+export async function chooseKernels(arithmetic: Arithmetic): Promise<KernelChoice> {
+  const narrow = await tryBuild(arithmetic, 'narrow');
+  const wide = await tryBuild(arithmetic, 'wide');
+  const { width, reason } = decideWidth(narrow.candidate, wide.candidate);
+  const chosen = width === 'wide' ? wide : narrow;
+  const { fingerprint } = chosen.candidate;
+  if (width === null || fingerprint === null || !chosen.module) {
+    throw new LockstepError(
+      'NUMERICS_UNSUPPORTED',
+      `This machine cannot compute with arithmetic '${arithmetic}': ${reason}.`,
+      arithmetic === 'fma' ? "Use arithmetic 'mul-add' in the recipe." : 'Use a newer Node.',
+      { arithmetic },
+    );
+  }
+  return { build: `${arithmetic}-${width}`, module: chosen.module, fingerprint, reason };
+}
+
+const size = 160;
+
+async function tryBuild(
+  arithmetic: Arithmetic,
+  width: Width,
+): Promise<{ candidate: Candidate; module: WebAssembly.Module | null }> {
+  try {
+    const module = await compileKernels(`${arithmetic}-${width}`);
+    const arena = Arena.allocate(2 ** 22);
+    const kernels = instantiateKernels(module, arena.memory);
+    if (arithmetic === 'fma' && !isFused(arena, kernels)) {
+      const trouble = 'the processor multiplies and adds with two roundings';
+      return { candidate: { width, fingerprint: null, rate: 0, trouble }, module };
+    }
+    const multiply = prepareProduct(arena, kernels);
+    multiply();
+    const product = arena.bytes.slice(places.c, places.c + 4 * size * size);
+    const fingerprint = createHash('sha256').update(product).digest('hex');
+    return { candidate: { width, fingerprint, rate: measure(multiply), trouble: null }, module };
+  } catch (thrown) {
+    if (thrown instanceof LockstepError) throw thrown;
+    const trouble = thrown instanceof Error ? thrown.message : String(thrown);
+    return { candidate: { width, fingerprint: null, rate: 0, trouble }, module: null };
+  }
+}
+
+const matrixBytes = 4 * size * size;
+const places = {
+  a: firstFreeByte,
+  b: firstFreeByte + matrixBytes,
+  c: firstFreeByte + 2 * matrixBytes,
+  scratch: firstFreeByte + 3 * matrixBytes,
+};
+
+/** A product of two matrices whose entries need all 24 bits, longer than one block of K. */
+function prepareProduct(arena: Arena, kernels: KernelInstance): () => void {
+  const { a, b, c, scratch } = places;
+  if (scratch + matmulScratchBytes(size, size, size) > arena.bytes.byteLength)
+    throw new Error('arena too small');
+  let state = 1;
+  const fill = (offset: number): void => {
+    const values = arena.float32(offset, size * size);
+    for (let i = 0; i < values.length; i++) {
+      state = (Math.imul(state, 1664525) + 1013904223) >>> 0;
+      values[i] = state / 2 ** 31 - 1;
+    }
+  };
+  fill(a);
+  fill(b);
+  return () => void kernels.matmul(0, 0, size, size, size, a, size, b, size, c, size, 0, scratch);
+}
+
+/** (1 + 2^-12)^2 - (1 + 2^-11) is 2^-24 with one rounding and 0 with two. */
+function isFused(arena: Arena, kernels: KernelInstance): boolean {
+  const { a, b, c, scratch } = places;
+  arena.float32(a, 2).set([-(1 + 2 ** -11), 1 + 2 ** -12]);
+  arena.float32(b, 2).set([1, 1 + 2 ** -12]);
+  kernels.matmul(0, 0, 1, 1, 2, a, 2, b, 1, c, 1, 0, scratch);
+  return arena.float32(c, 1)[0] === 2 ** -24;
+}
+
+/** GFLOP/s of the best of several rounds, after the compiler has had time to optimise. */
+function measure(multiply: () => void): number {
+  const rounds = 12;
+  const repeats = 4;
+  let best = Number.POSITIVE_INFINITY;
+  const warmUntil = performance.now() + 40;
+  while (performance.now() < warmUntil) multiply();
+  for (let round = 0; round < rounds; round++) {
+    const begun = performance.now();
+    for (let i = 0; i < repeats; i++) multiply();
+    best = Math.min(best, performance.now() - begun);
+  }
+  return (2 * size ** 3 * repeats) / best / 1e6;
+}

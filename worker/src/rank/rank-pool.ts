@@ -1,0 +1,144 @@
+/** All ranks of one process: a piscina pool whose threads are set up through comlink and replaced when they end. */
+import { fileURLToPath } from 'node:url';
+import type { MessagePort } from 'node:worker_threads';
+import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import { Piscina } from 'piscina';
+import type { Profile } from './profile.ts';
+import type { RankSetup } from './rank.ts';
+import type { Fault, RankApi } from './rank-thread.ts';
+import type { RankTask, ReportOf } from './tasks.ts';
+import { ThreadApi } from './thread-port.ts';
+
+/** Either a report, or why there is none: a lost rank is expected trouble, not an exception. */
+export type Outcome<R> =
+  | { readonly ok: true; readonly report: R }
+  | { readonly ok: false; readonly reason: string };
+
+/** A setup without the rank's index, which the pool gives. */
+export type PoolSetup = Omit<RankSetup, 'index'>;
+
+export class RankPool {
+  readonly size: number;
+  private readonly setup: PoolSetup;
+  private readonly pool: Piscina;
+  /** By index; null while a thread is being replaced. */
+  private readonly apis: (ThreadApi<RankApi> | null)[];
+  private failures: unknown[] = [];
+  private closing = false;
+  private starting: PromiseWithResolvers<void> | null = Promise.withResolvers<void>();
+
+  private constructor(setup: PoolSetup, size: number) {
+    this.size = size;
+    this.setup = setup;
+    this.apis = new Array(size).fill(null);
+    this.pool = new Piscina({
+      filename: fileURLToPath(new URL('rank-thread.ts', import.meta.url)),
+      minThreads: size,
+      maxThreads: size,
+      concurrentTasksPerWorker: 1,
+      idleTimeout: Number.POSITIVE_INFINITY,
+      // Atomics would block the thread between tasks, and its comlink port with it.
+      atomics: 'disabled',
+      recordTiming: false,
+    });
+    this.pool.on('message', (message: unknown) => this.greet(message));
+    this.pool.on('error', (error: unknown) => {
+      this.failures.push(error);
+      this.starting?.reject(error);
+    });
+  }
+
+  /**
+   * Starts `size` ranks and waits until each is set up.
+   *
+   * @throws LockstepError RANK_FAILED, or what the set-up threw (ARENA_TOO_LARGE)
+   */
+  static async start(setup: PoolSetup, size: number): Promise<RankPool> {
+    const pool = new RankPool(setup, size);
+    try {
+      await pool.starting?.promise;
+    } catch (cause) {
+      await pool.close();
+      if (cause instanceof Error && /arena|memory/i.test(cause.message)) {
+        throw new LockstepError(
+          'ARENA_TOO_LARGE',
+          cause.message,
+          'Take fewer threads or a smaller batchSize.',
+          {},
+          cause,
+        );
+      }
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new LockstepError(
+        'RANK_FAILED',
+        `A rank could not start: ${why}`,
+        'Try fewer threads.',
+        {},
+        cause,
+      );
+    }
+    pool.starting = null;
+    return pool;
+  }
+
+  /** Gives a task to the next free rank. Never rejects. */
+  async run<T extends RankTask>(task: T): Promise<Outcome<ReportOf<T>>> {
+    try {
+      return { ok: true, report: (await this.pool.run(task)) as ReportOf<T> };
+    } catch (thrown) {
+      return { ok: false, reason: thrown instanceof Error ? thrown.message : String(thrown) };
+    }
+  }
+
+  /** Seconds by kernel group, of each rank, since the last call. */
+  async takeProfiles(): Promise<Profile[]> {
+    return Promise.all(this.living().map((api) => api.call((remote) => remote.takeProfile())));
+  }
+
+  /** What each rank says of itself. */
+  async describe(): Promise<ReturnType<RankApi['describe']>[]> {
+    return Promise.all(this.living().map((api) => api.call((remote) => remote.describe())));
+  }
+
+  /** For drills: makes a rank fail in its next task. */
+  async failNext(index: number, how: Fault): Promise<void> {
+    await this.apis[index]?.call((remote) => remote.failNext(how));
+  }
+
+  async close(): Promise<void> {
+    this.closing = true;
+    for (const api of this.living()) api.close();
+    await this.pool.destroy();
+  }
+
+  private living(): ThreadApi<RankApi>[] {
+    return this.apis.filter((api) => api !== null);
+  }
+
+  /** A new thread has introduced itself: it takes the first free index and is set up. */
+  private greet(message: unknown): void {
+    if (!isHello(message) || this.closing) return;
+    const api = new ThreadApi<RankApi>(message.port);
+    const index = this.apis.indexOf(null);
+    if (index < 0) return api.close();
+    this.apis[index] = api;
+    api.onGone(() => {
+      if (this.apis[index] === api) this.apis[index] = null;
+    });
+    api
+      .call((remote) => remote.setUp({ ...this.setup, index }))
+      .then(() => {
+        if (!this.apis.includes(null)) this.starting?.resolve();
+      })
+      .catch((error: unknown) => {
+        if (!this.closing) this.failures.push(error);
+        this.starting?.reject(error);
+      });
+  }
+}
+
+function isHello(message: unknown): message is { type: 'rank-hello'; port: MessagePort } {
+  return (
+    typeof message === 'object' && message !== null && 'type' in message && message.type === 'rank-hello'
+  );
+}
