@@ -9,6 +9,7 @@ import {
   outputOf,
   setUpConvolution,
 } from '../../helpers/convolution-case.ts';
+import { assertProperty } from '../../helpers/property.ts';
 
 /** All three passes in all builds against the reference; y, dx and dw compared whole, with halos and padding lanes. */
 function check(c: ConvolutionCase): void {
@@ -34,12 +35,12 @@ const plain = { extra: [0, 0, 0], seed: 1 } as const;
 
 test('the three passes agree with their references, and both widths bit for bit', (t) => {
   t.timeout(60_000);
-  fc.assert(fc.property(convolutionCases(), check), { numRuns: 120 });
+  assertProperty(fc.property(convolutionCases(), check), 120);
   t.pass();
 });
 
 test('tiny images and kernels, where nearly everything is an edge', (t) => {
-  fc.assert(fc.property(convolutionCases({ N: 3, size: 4, channels: 9, kernel: 3 }), check), {
+  assertProperty(fc.property(convolutionCases({ N: 3, size: 4, channels: 9, kernel: 3 }), check), {
     numRuns: 400,
   });
   t.pass();

@@ -5,6 +5,7 @@ import fc from 'fast-check';
 import { sameBits } from '../../helpers/bits.ts';
 import { compareArrays } from '../../helpers/comparison.ts';
 import { KernelHarness } from '../../helpers/kernel-harness.ts';
+import { assertProperty } from '../../helpers/property.ts';
 
 interface Case {
   readonly transA: boolean;
@@ -93,12 +94,12 @@ const cases = (size: number, depth: number): fc.Arbitrary<Case> =>
   });
 
 test('matmul agrees with its reference for odd shapes, transposes and leading dimensions', (t) => {
-  fc.assert(fc.property(cases(40, 40), check), { numRuns: 200 });
+  assertProperty(fc.property(cases(40, 40), check), 200);
   t.pass();
 });
 
 test('matmul agrees with its reference across the blocks of K', (t) => {
-  fc.assert(fc.property(cases(20, 800), check), { numRuns: 40 });
+  assertProperty(fc.property(cases(20, 800), check), 40);
   t.pass();
 });
 
@@ -116,7 +117,7 @@ test('a product over nothing is zero, or C itself when accumulating', (t) => {
 });
 
 test('the reference agrees with a sum over outer products', (t) => {
-  fc.assert(
+  assertProperty(
     fc.property(cases(12, 12), (c) => {
       const { harness, A, B, C, calls } = setUp(c);
       const actual = logical(harness.reference(calls).read(C), c);
@@ -134,6 +135,39 @@ test('the reference agrees with a sum over outer products', (t) => {
     }),
   );
   t.pass();
+});
+
+test('transposed products are the gradients of a product, by central finite differences', (t) => {
+  const [M, N, K] = [5, 4, 7];
+  const plain = { M, N, gaps: [0, 0, 0], accumulate: false, seed: 5, transA: false, transB: false } as const;
+  const { harness, A, B, C, calls } = setUp({ ...plain, K });
+  const weight = (i: number): number => Math.cos(3 * i);
+  /** sum(weight * C): its gradient with respect to C is `weight`. */
+  const loss = (): number =>
+    harness
+      .reference(calls)
+      .read(C)
+      .reduce((sum, value, i) => sum + value * weight(i), 0);
+  const derivatives = (data: Float64Array): Float64Array =>
+    data.map((kept, i) => {
+      const step = 2 ** -10;
+      data[i] = kept + step;
+      const above = loss();
+      data[i] = kept - step;
+      const below = loss();
+      data[i] = kept;
+      return (above - below) / (2 * step);
+    });
+  const gradient = (c: Case, left: (i: number) => number, right: (i: number) => number): Float64Array => {
+    const made = setUp(c);
+    made.A.data.forEach((_, i) => void (made.A.data[i] = left(i)));
+    made.B.data.forEach((_, i) => void (made.B.data[i] = right(i)));
+    return made.harness.reference(made.calls).read(made.C);
+  };
+  const dA = gradient({ ...plain, M, N: K, K: N, transB: true }, weight, (i) => B.data[i] as number);
+  const dB = gradient({ ...plain, M: K, N, K: M, transA: true }, (i) => A.data[i] as number, weight);
+  t.true(compareArrays(derivatives(A.data), dA, 1e-7).ok);
+  t.true(compareArrays(derivatives(B.data), dB, 1e-7).ok);
 });
 
 test('a NaN in an operand fails the comparison', (t) => {
