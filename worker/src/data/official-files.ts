@@ -85,23 +85,40 @@ async function inflate(
   }
 }
 
-async function folderReader(entry: DatasetEntry, path: string): Promise<SourceReader> {
+async function readSource(path: string): Promise<Buffer> {
+  try {
+    return await readFile(path);
+  } catch (thrown) {
+    throw readTrouble(thrown, path);
+  }
+}
+
+async function folderReader(
+  entry: DatasetEntry,
+  path: string,
+  onProgress?: OnProgress,
+  signal?: AbortSignal,
+): Promise<SourceReader> {
   const listed = await readdir(path, { withFileTypes: true });
-  const folders = [path, ...listed.filter((item) => item.isDirectory()).map((item) => join(path, item.name))];
+  const below = listed.filter((item) => item.isDirectory() || item.isSymbolicLink());
+  const folders = [path, ...below.map((item) => join(path, item.name))];
   const seen = new Set<string>();
   let fewest: readonly string[] = entry.files.map((file) => file.name);
   for (const folder of folders) {
-    const names = new Set(await readdir(folder));
+    // A folder that may not be read, or a link to no folder, does not hold what is looked for.
+    const names = new Set(await readdir(folder).catch((): string[] => []));
     const { found, missing } = matchFiles(entry.files, names);
     if (missing.length === 0) {
       return async (file) => {
         const name = found.get(file) ?? file.name;
-        return inflate(entry, name, await readFile(join(folder, name)), file);
+        return inflate(entry, name, await readSource(join(folder, name)), file);
       };
     }
     if (missing.length < fewest.length) fewest = missing;
     const archive = entry.official?.archive;
-    if (archive !== undefined && names.has(archive)) return archiveReader(entry, join(folder, archive));
+    if (archive !== undefined && names.has(archive)) {
+      return archiveReader(entry, join(folder, archive), onProgress, signal);
+    }
     for (const name of names) seen.add(name);
   }
   throw notFound(entry, path, fewest, seen);
@@ -144,14 +161,15 @@ export async function openOfficialFiles(
   onProgress?: OnProgress,
   signal?: AbortSignal,
 ): Promise<SourceReader> {
-  let isFolder = false;
   try {
-    isFolder = (await stat(path)).isDirectory();
+    const isFolder = (await stat(path)).isDirectory();
+    if (isFolder) return await folderReader(entry, path, onProgress, signal);
+    const isMember = entry.files.some((file) => spellingsOf(file).includes(basename(path)));
+    if (isMember) return await folderReader(entry, dirname(path), onProgress, signal);
+    return await archiveReader(entry, path, onProgress, signal);
   } catch (thrown) {
+    signal?.throwIfAborted();
+    // The path is the user's, so whatever the system says about it is about reading.
     throw readTrouble(thrown, path);
   }
-  if (isFolder) return folderReader(entry, path);
-  const isMember = entry.files.some((file) => spellingsOf(file).includes(basename(path)));
-  if (isMember) return folderReader(entry, dirname(path));
-  return archiveReader(entry, path, onProgress, signal);
 }

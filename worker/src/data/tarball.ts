@@ -27,7 +27,7 @@ export async function readTarball(
   options: TarballOptions = {},
 ): Promise<Map<string, Buffer>> {
   const found = new Map<string, Buffer>();
-  const file = basename(path);
+  const file = basename(path, '.partial');
   let totalBytes = 0;
   try {
     totalBytes = (await stat(path)).size;
