@@ -11,7 +11,8 @@ import type { Kernel } from '@lockstep/shared/kernels/kernel.ts';
 import { peakLoop, peakOperandFloats, peakOutputFloats } from '@lockstep/shared/kernels/peak.ts';
 import { kernels, namedArguments } from '@lockstep/shared/kernels/table.ts';
 import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
-import { type KernelCase, kernelCases } from './bench/kernel-cases.ts';
+import type { KernelCase } from './bench/kernel-case.ts';
+import { kernelCases } from './bench/kernel-cases.ts';
 import { measure } from './bench/measure.ts';
 
 const arenaPages = 4096;
@@ -101,7 +102,7 @@ function print(found: Outcome): void {
     ? `${found.gflops.toFixed(1).padStart(8)} GFLOP/s ${percent(found.gflops).toFixed(0).padStart(4)} % (best ${percent(found.bestGflops).toFixed(0)} %)`
     : `${found.gigabytes.toFixed(1).padStart(8)} GB/s`;
   const duration = `${found.microseconds.toFixed(1).padStart(10)} us`;
-  console.log(`${found.kernel.padEnd(22)}${found.label.padEnd(38)}${duration}${speed}`);
+  console.log(`${found.kernel.padEnd(25)}${found.label.padEnd(38)}${duration}${speed}`);
 }
 
 function printPeak(label: string, rate: number): void {

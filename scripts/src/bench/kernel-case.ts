@@ -1,0 +1,11 @@
+/** One measurement of `bench-kernels`. */
+import type { Call } from '@lockstep/shared/kernels/table.ts';
+
+/** Places a buffer of so many bytes, filled with small float32 values, and returns its byte offset. */
+export type Place = (bytes: number) => number;
+
+export interface KernelCase {
+  readonly label: string;
+  /** Places the buffers and returns the call to measure. */
+  readonly make: (place: Place) => Call;
+}
