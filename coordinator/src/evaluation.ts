@@ -93,7 +93,11 @@ export async function evaluateCheckpoint(
       type: 'result',
       checkpoint: '',
       dataset: dataset.name,
-      ...{ samples, loss, accuracy, confusion, classes: classFigures(confusion, dataset.classes) },
+      samples,
+      loss,
+      accuracy,
+      confusion,
+      classes: classFigures(confusion, dataset.classes),
       weightsSha256: truth.weightsSha256(),
       seconds: (performance.now() - begun) / 1000,
     };

@@ -68,7 +68,9 @@ async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'sec
   const slices = await workforce.updateSlices(
     cutSlices(truth.layout.parameterCount, workforce.ranks, chunkFloats).map(({ from, to }) => ({
       ...({ kind: 'slice', side: truth.side, from, to } as const),
-      ...{ update: truth.updates + 1, learningRate: rate, samples: plan.samples },
+      update: truth.updates + 1,
+      learningRate: rate,
+      samples: plan.samples,
     })),
   );
 

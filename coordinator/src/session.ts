@@ -89,7 +89,11 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     scratchBytes: treeSumScratchBytes(chunkFloats),
   });
   const setup = {
-    ...{ recipe, model, dataset, arenaBytes, module: kernels.module },
+    recipe,
+    model,
+    dataset,
+    arenaBytes,
+    module: kernels.module,
     storeMemory: store.arena.memory,
     storeLayout: store.layout,
     profiled: options.profiled ?? false,

@@ -41,7 +41,9 @@ export async function train(options: TrainingOptions, listen: RunListener): Prom
   const { recipe, dataset, threads } = options;
   let step = 0;
   const session = await openSession({
-    ...{ recipe, dataset, threads },
+    recipe,
+    dataset,
+    threads,
     onLost: (_, shard, reason) => listen({ type: 'rank-lost', step: step + 1, shard, reason }),
   });
   try {
@@ -101,16 +103,22 @@ class Training {
       truth.restore(initialise(layout, recipe.seed), [], 0, 0);
     }
     this.listen({
-      ...{ type: 'start', model: model.title, dataset: dataset.title, parameters: layout.parameterCount },
-      ...{
-        recipeSha256: recipeSha256(recipe),
-        threads,
-        kernels: kernels.build,
-        kernelsReason: kernels.reason,
-      },
-      ...{ batchSize: recipe.batchSize, shardsPerStep: recipe.shardsPerStep, stepsPerEpoch: this.perEpoch },
-      ...{ lastStep: this.lastStep, fromStep: truth.step, resumedFrom: resume?.path ?? null },
-      ...{ arenaBytes, storeBytes },
+      type: 'start',
+      model: model.title,
+      dataset: dataset.title,
+      parameters: layout.parameterCount,
+      recipeSha256: recipeSha256(recipe),
+      threads,
+      kernels: kernels.build,
+      kernelsReason: kernels.reason,
+      batchSize: recipe.batchSize,
+      shardsPerStep: recipe.shardsPerStep,
+      stepsPerEpoch: this.perEpoch,
+      lastStep: this.lastStep,
+      fromStep: truth.step,
+      resumedFrom: resume?.path ?? null,
+      arenaBytes,
+      storeBytes,
     });
   }
 
@@ -137,13 +145,16 @@ class Training {
     }
     const { imagesPerSecond } = this.record;
     const result: ResultEvent = {
-      ...{ type: 'result', steps: truth.step, epochs: truth.step / this.perEpoch },
+      type: 'result',
+      steps: truth.step,
+      epochs: truth.step / this.perEpoch,
       ...this.record.lastEpoch(),
       testAccuracy: this.evaluated?.step === truth.step ? this.evaluated.figures.accuracy : null,
       imagesPerSecond,
       weightsSha256: truth.weightsSha256(),
       recipeSha256: recipeSha256(recipe),
-      ...{ threads, nodes: workforce.nodes },
+      threads,
+      nodes: workforce.nodes,
       seconds: (performance.now() - this.begun) / 1000,
       checkpoint: this.savedPath,
       baselineImagesPerSecond: baseline?.imagesPerSecond ?? null,
@@ -166,8 +177,13 @@ class Training {
     const { recipe, runDirectory, keep } = this.options;
     const { truth } = this.session;
     const checkpoint = {
-      ...{ recipe, step: truth.step, samples: this.record.samples, weights: truth.weights() },
-      ...{ optimizer: truth.state(), optimizerSteps: truth.updates, weightsSha256: truth.weightsSha256() },
+      recipe,
+      step: truth.step,
+      samples: this.record.samples,
+      weights: truth.weights(),
+      optimizer: truth.state(),
+      optimizerSteps: truth.updates,
+      weightsSha256: truth.weightsSha256(),
       lossHistory: this.record.lossHistory(),
     };
     const path = await writeCheckpoint(runDirectory, checkpoint, { keep });

@@ -2,7 +2,7 @@
 
 /** Counts `[true class][predicted class]`. */
 export function confusionMatrix(labels: Uint8Array, predictions: Uint8Array, classes: number): number[][] {
-  const matrix = Array.from({ length: classes }, () => new Array<number>(classes).fill(0));
+  const matrix = Array.from({ length: classes }, () => Array.from({ length: classes }, () => 0));
   labels.forEach((label, i) => {
     const row = matrix[label];
     const predicted = predictions[i] as number;

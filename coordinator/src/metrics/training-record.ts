@@ -43,8 +43,13 @@ export class TrainingRecord {
     this.epoch.loss += lossSum;
     this.epoch.correct += correct;
     return {
-      ...{ type: 'step', step: plan.step + 1, epoch: plan.epoch + 1, stepInEpoch: plan.stepInEpoch + 1 },
-      ...{ samples: plan.samples, loss, accuracy: correct / plan.samples },
+      type: 'step',
+      step: plan.step + 1,
+      epoch: plan.epoch + 1,
+      stepInEpoch: plan.stepInEpoch + 1,
+      samples: plan.samples,
+      loss,
+      accuracy: correct / plan.samples,
       learningRate: committed.learningRate,
       seconds,
       imagesPerSecond: this.throughput.current,

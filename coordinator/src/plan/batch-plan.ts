@@ -69,5 +69,5 @@ export function shardSizes(recipe: BatchFields, trainCount: number): number[] {
     sizes.add(Math.floor(samples / recipe.shardsPerStep));
   }
   sizes.delete(0);
-  return [...sizes].sort((a, b) => b - a);
+  return [...sizes].toSorted((a, b) => b - a);
 }

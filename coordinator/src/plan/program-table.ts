@@ -95,15 +95,16 @@ export function planModel({ recipe, data, threads, measure }: PlanOptions): Plan
   const { height, width, channels } = data;
   const datasetBytes = (data.trainCount + data.testCount) * (height * width * channels + 1);
   return {
-    ...{
-      type: 'result',
-      model: model.title,
-      dataset: data.title,
-      shardSize,
-      parameters: layout.parameterCount,
-    },
+    type: 'result',
+    model: model.title,
+    dataset: data.title,
+    shardSize,
+    parameters: layout.parameterCount,
     flops: rows.reduce((sum, row) => sum + row.flops, 0),
-    ...{ arenaBytes, storeBytes, datasetBytes, threads },
+    arenaBytes,
+    storeBytes,
+    datasetBytes,
+    threads,
     totalBytes: threads * arenaBytes + storeBytes + datasetBytes,
     unsharedBytes: program.buffers.reduce((sum, buffer) => sum + buffer.bytes, 0),
     rows,
@@ -117,12 +118,14 @@ function rowOf(section: PlanRow['section'], step: Step, share: number | null): P
     ([name, value]) => !scalars.has(name) && !name.endsWith('Halo') && value !== 0,
   );
   return {
-    ...{ section, layer: step.layer, kernel: step.call.kernel, group: kernel.group, shapes: step.shapes },
-    ...{
-      flops: kernel.flops(named),
-      bytes: kernel.bytes(named),
-      offsets: Object.fromEntries(pointers),
-      share,
-    },
+    section,
+    layer: step.layer,
+    kernel: step.call.kernel,
+    group: kernel.group,
+    shapes: step.shapes,
+    flops: kernel.flops(named),
+    bytes: kernel.bytes(named),
+    offsets: Object.fromEntries(pointers),
+    share,
   };
 }

@@ -36,5 +36,5 @@ export function timeProgram(program: Program, module: WebAssembly.Module, rounds
 
 /** The middle value; the upper one of two. */
 export function median(values: readonly number[]): number {
-  return [...values].sort((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
+  return values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN;
 }

@@ -27,7 +27,11 @@ function callTable(rows: readonly PlanRow[]): string {
       ([name, offset]) => `${name}@${(offset / 1024).toFixed(0)}K`,
     );
     table.push([
-      ...[row.layer, row.kernel, row.shapes, (row.flops / 1e6).toFixed(1), asBytes(row.bytes)],
+      row.layer,
+      row.kernel,
+      row.shapes,
+      (row.flops / 1e6).toFixed(1),
+      asBytes(row.bytes),
       offsets.join(' '),
       inPercent(row.share),
     ]);
@@ -56,7 +60,7 @@ function groupTable(rows: readonly PlanRow[]): string {
     const flops = own.reduce((sum, row) => sum + row.flops, 0);
     return { group, calls: own.length, flops, bytes: own.reduce((sum, row) => sum + row.bytes, 0), share };
   });
-  for (const { group, calls, flops, bytes, share } of sums.sort((a, b) => b.flops - a.flops)) {
+  for (const { group, calls, flops, bytes, share } of sums.toSorted((a, b) => b.flops - a.flops)) {
     table.push([group, String(calls), giga(flops), asBytes(bytes), inPercent(share)]);
   }
   return table.toString();

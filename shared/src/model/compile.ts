@@ -57,7 +57,16 @@ export function compileProgram(
     predictions: tape.pooled('predictions', 4 * shardSize),
   };
   const compilation: Compilation = {
-    ...{ model, layout, shapes, stages, mode, n: shardSize, options, tape, fixed, input },
+    model,
+    layout,
+    shapes,
+    stages,
+    mode,
+    n: shardSize,
+    options,
+    tape,
+    fixed,
+    input,
     halos: findHalos(model, stages),
     values: new Map(),
     norms: new Map(),
@@ -73,7 +82,13 @@ export function compileProgram(
   const { sections, pool, arenaBytes, buffers } = tape.finish(fixed.end());
   if (arenaBytes > largestArenaBytes) throw tooLarge(model, shardSize, arenaBytes);
   return {
-    ...{ model, layout, mode, shardSize, ...sections, arenaBytes, buffers },
+    model,
+    layout,
+    mode,
+    shardSize,
+    ...sections,
+    arenaBytes,
+    buffers,
     regions: {
       weights: fixed.weights.place as number,
       gradients: fixed.gradients.place as number,

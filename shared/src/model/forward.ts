@@ -13,7 +13,7 @@ import {
   valueOf,
 } from './compilation.ts';
 import { runningOf } from './layout.ts';
-import { type Stage, shapeOf } from './stages.ts';
+import { type Stage, type StageOf, shapeOf } from './stages.ts';
 import type { Buffer } from './tape.ts';
 
 /** Records the forward calls of every stage, and the loss on the last one's value. */
@@ -34,8 +34,6 @@ function recordStage(c: Compilation, stage: Stage): void {
       return recordPass(c, stage);
   }
 }
-
-type StageOf<K extends Stage['kind']> = Extract<Stage, { kind: K }>;
 
 function recordConvolution(c: Compilation, stage: StageOf<'convolution'>): void {
   const x = valueOf(c, stage.input);

@@ -29,14 +29,14 @@ export interface MemoryPlan {
 export function planMemory(buffers: readonly Lifetime[]): MemoryPlan {
   const bySize = buffers
     .map((buffer, index) => ({ index, from: buffer.from, to: buffer.to, bytes: align(buffer.bytes) }))
-    .sort((a, b) => b.bytes - a.bytes || a.index - b.index);
+    .toSorted((a, b) => b.bytes - a.bytes || a.index - b.index);
   const placed: { offset: number; end: number; from: number; to: number }[] = [];
-  const offsets = new Array<number>(buffers.length).fill(0);
+  const offsets = buffers.map(() => 0);
   let bytes = 0;
   for (const buffer of bySize) {
     const alive = placed
       .filter((other) => other.from <= buffer.to && buffer.from <= other.to)
-      .sort((a, b) => a.offset - b.offset);
+      .toSorted((a, b) => a.offset - b.offset);
     let offset = 0;
     for (const other of alive) {
       if (offset + buffer.bytes <= other.offset) break;

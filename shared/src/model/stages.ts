@@ -29,6 +29,9 @@ export type Stage =
   | (Pass & { readonly kind: 'global-average-pool' | 'flatten' })
   | (Pass & { readonly kind: 'shortcut'; readonly stride: number });
 
+/** A stage of one kind. */
+export type StageOf<K extends Stage['kind']> = Extract<Stage, { kind: K }>;
+
 /** Names of the raw outputs of convolutions and dense layers that have a bias: before the bias is added. */
 export function rawName(layer: string): string {
   return `${layer}:raw`;
@@ -89,7 +92,7 @@ export function fuseLayers(model: Model): Stage[] {
       push({ kind: layer.kind, output: name, input, label: name });
     }
   }
-  return stages.sort((a, b) => a.at - b.at).map(({ stage }) => stage);
+  return stages.toSorted((a, b) => a.at - b.at).map(({ stage }) => stage);
 }
 
 /** Shape of a stage's input or output; raw outputs have the shape of their layer. */

@@ -55,7 +55,19 @@ export function updateCall(
   }
   const { beta1, beta2, epsilon } = recipe;
   return call('adamUpdate', {
-    ...{ w, g, m, v, wOut, mOut, vOut, n, gradientScale, lr: rate, beta1, beta2, epsilon },
+    w,
+    g,
+    m,
+    v,
+    wOut,
+    mOut,
+    vOut,
+    n,
+    gradientScale,
+    lr: rate,
+    beta1,
+    beta2,
+    epsilon,
     correction1: 1 - integerPower(beta1, update),
     correction2: 1 - integerPower(beta2, update),
     weightDecay,

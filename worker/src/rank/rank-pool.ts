@@ -30,7 +30,7 @@ export class RankPool {
   private constructor(setup: PoolSetup, size: number) {
     this.size = size;
     this.setup = setup;
-    this.apis = new Array(size).fill(null);
+    this.apis = Array.from({ length: size }, () => null);
     this.pool = new Piscina({
       filename: fileURLToPath(new URL('rank-thread.ts', import.meta.url)),
       minThreads: size,

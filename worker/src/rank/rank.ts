@@ -107,7 +107,11 @@ export class Rank {
     const [lossSum = Number.NaN, correct = 0] = this.arena.float64(totals, 2);
     const done = performance.now();
     return {
-      ...{ kind: 'shard', shard, samples: samples.length, lossSum, correct },
+      kind: 'shard',
+      shard,
+      samples: samples.length,
+      lossSum,
+      correct,
       loadSeconds: (loaded - begun) / 1000,
       computeSeconds: (done - loaded) / 1000,
     };
@@ -129,11 +133,9 @@ export class Rank {
       notFinite += this.storeKernels.countNonFinite(sum, n) ?? 0;
       const at = (base: number): number => base + 4 * from;
       const call = updateCall(recipe, task.update, task.learningRate, 1 / task.samples, {
-        ...{
-          weights: at(layout.weights[side]),
-          gradient: sum,
-          weightsOut: at(layout.weights[otherSide(side)]),
-        },
+        weights: at(layout.weights[side]),
+        gradient: sum,
+        weightsOut: at(layout.weights[otherSide(side)]),
         state: layout.optimizer[side].map(at),
         stateOut: layout.optimizer[otherSide(side)].map(at),
         n,

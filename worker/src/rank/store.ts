@@ -66,7 +66,15 @@ export function layOutStore(shape: StoreShape): StoreLayout {
   const scratch = place(rankScratchBytes * shape.ranks);
   return {
     ...shape,
-    ...{ weights, optimizer, slots, slotBytes, moments, momentsBytes, scratch, rankScratchBytes, bytes: top },
+    weights,
+    optimizer,
+    slots,
+    slotBytes,
+    moments,
+    momentsBytes,
+    scratch,
+    rankScratchBytes,
+    bytes: top,
   };
 }
 

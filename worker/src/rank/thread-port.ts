@@ -2,7 +2,6 @@
  * comlink over a worker_threads MessagePort. comlink's Node adapter is wrapped here, once.
  * For threads of one process only: it lets the other side walk and call properties.
  */
-/// <reference path="./comlink-node.d.ts" />
 import type { MessagePort } from 'node:worker_threads';
 import { expose, type Remote, releaseProxy, wrap } from 'comlink';
 import nodeEndpoint from 'comlink/dist/esm/node-adapter.mjs';
