@@ -43,7 +43,11 @@ export function interruptible(announce: (cause: EndingSignal) => void): Interrup
   const onSignal = (name: EndingSignal) => {
     const now = performance.now();
     const decision = decideSignal(firstAt, now);
-    if (decision === 'exit') process.exit(exitCodes[name]);
+    if (decision === 'exit') {
+      // The shell's prompt should not end up behind a half-drawn bar.
+      if (process.stdout.isTTY) process.stdout.write('\n');
+      process.exit(exitCodes[name]);
+    }
     if (decision === 'ignore') return;
     firstAt = now;
     cause = name;

@@ -84,6 +84,15 @@ test('resume: missing, damaged, other recipe, and a recipe in the place of a che
     }
   }));
 
+test('a run folder that cannot be made is named before anything is computed', (t) =>
+  withFolder(async (folder) => {
+    const file = join(folder, 'file');
+    await writeFile(file, '');
+    const { code, stderr } = await lockstep(['train', '--dataset', 'synthetic', '--out', join(file, 'run')]);
+    t.is(code, 1);
+    t.regex(stderr, /^error FILE_UNWRITABLE: Cannot write .*file.run \(ENOTDIR\)/);
+  }));
+
 test('no command: the help and exit code 2', async (t) => {
   const { code, stderr } = await lockstep([]);
   t.is(code, 2);

@@ -4,7 +4,7 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
+import { access, constants, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { recipeSha256 } from '@lockstep/shared/recipe.ts';
@@ -69,6 +69,22 @@ export async function writeCheckpoint(
   // The checkpoint is safe: a failure to clear old ones must not fail the run.
   await prune(runDirectory, Math.max(1, keep), name).catch(() => undefined);
   return path;
+}
+
+/**
+ * Makes a run's folder and clears leftovers: a folder that cannot be written should show before the first
+ * step, and not at the first checkpoint.
+ *
+ * @throws LockstepError FILE_UNWRITABLE, DISK_FULL
+ */
+export async function prepareRunDirectory(runDirectory: string): Promise<void> {
+  try {
+    await mkdir(runDirectory, { recursive: true });
+    await access(runDirectory, constants.W_OK);
+    await tidyRunDirectory(runDirectory);
+  } catch (thrown) {
+    throw asWriteError(thrown, runDirectory);
+  }
 }
 
 function hiddenName(purpose: 'writing' | 'replaced' | 'pruned', name: string): string {

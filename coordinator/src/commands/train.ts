@@ -10,6 +10,7 @@ import { openDataset } from '@lockstep/worker/data/open-dataset.ts';
 import type { Command } from 'commander';
 import { resumeRun, type ResumeOutcome } from '../checkpoint/resume.ts';
 import { defaultRunDirectory } from '../checkpoint/run-directory.ts';
+import { prepareRunDirectory } from '../checkpoint/writer.ts';
 import { interruptible } from '../interruption.ts';
 import { gatherRecipe } from '../recipe-source.ts';
 import { dataDisplay } from '../terminal/data-display.ts';
@@ -66,9 +67,10 @@ async function runTrain(file: string | null, flags: TrainFlags & FlagValues): Pr
   const json = flags.json === true;
   const { listen, end } = json ? jsonDisplay(output) : runDisplay(output);
   const start = await settle(flags, await gatherRecipe(file, recipeFlags(flags)));
-  // Before anything is fetched: a slip in a name should not cost a download.
+  // Before anything is fetched or computed: a slip in a name should not cost a download.
   checkModelName(start.recipe.model);
   describeDataset(start.recipe.dataset);
+  await prepareRunDirectory(start.runDirectory);
   const interruption = interruptible((cause) => {
     listen({
       type: 'notice',
