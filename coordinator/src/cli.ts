@@ -2,14 +2,16 @@
 
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { Command, CommanderError } from 'commander';
+import { registerBench } from './commands/bench.ts';
 import { registerData } from './commands/data.ts';
 import { registerEvaluate } from './commands/evaluate.ts';
+import { registerPlan } from './commands/plan.ts';
 import { registerTrain } from './commands/train.ts';
 import { reportError } from './terminal/error-report.ts';
 import { standardOutput, tolerateClosedPipe } from './terminal/output.ts';
 
 /** Each adds one command; the order is that of the help. */
-const registrations = [registerTrain, registerEvaluate, registerData];
+const registrations = [registerTrain, registerEvaluate, registerBench, registerPlan, registerData];
 
 /**
  * Runs the command line.

@@ -1,0 +1,36 @@
+/** The report of `lockstep bench` as tables. Pure. */
+import Table from 'cli-table3';
+import type { BenchmarkReport } from '../metrics/benchmark.ts';
+import { drawBar } from './bar-line.ts';
+import { asRate, inPercent } from './format.ts';
+
+const plain = { style: { head: [], border: [], compact: true } };
+
+/** Throughput by threads, then where the time goes. */
+export function benchmarkText(report: BenchmarkReport): string {
+  const { model, dataset, batchSize, shardsPerStep, kernels, kernelsReason, rounds, figures, profile } =
+    report;
+  const speeds = new Table({
+    ...plain,
+    head: ['threads', 'images/s', 'speed-up', 'efficiency'],
+    colAligns: ['right', 'right', 'right', 'right'],
+  });
+  for (const { threads, imagesPerSecond, speedup, efficiency } of figures) {
+    speeds.push([String(threads), asRate(imagesPerSecond), `${speedup.toFixed(2)}x`, inPercent(efficiency)]);
+  }
+  const shares = new Table({
+    ...plain,
+    head: [`time of ${figures.at(-1)?.threads ?? 1} threads`, 'share', ''],
+    colAligns: ['left', 'right', 'left'],
+  });
+  const largest = profile[0]?.share ?? 1;
+  for (const { name, share } of profile) {
+    shares.push([name, inPercent(share), drawBar(share / largest, 24)]);
+  }
+  return [
+    `${model}, ${dataset}: batch ${batchSize} in ${shardsPerStep} shards; medians of ${rounds} alternating rounds`,
+    `kernels ${kernels}: ${kernelsReason}`,
+    speeds.toString(),
+    shares.toString(),
+  ].join('\n');
+}
