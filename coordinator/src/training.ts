@@ -140,6 +140,7 @@ class Training {
     if (!interrupted) await this.evaluate();
     let baseline: Baseline | null = null;
     if (this.options.baseline && !signal.aborted && this.record.imagesPerSecond !== null) {
+      this.listen({ type: 'notice', text: `Measuring one thread alone, ${baselineSeconds} s.` });
       baseline = await measureBaseline(recipe, dataset.train.count, truth, workforce, baselineSeconds);
       this.listen({ type: 'baseline', ...baseline });
     }

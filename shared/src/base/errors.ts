@@ -50,7 +50,10 @@ export class LockstepError extends Error {
    * @param advice one sentence saying what to do
    */
   constructor(code: ErrorCode, what: string, advice: string, values: ErrorValues = {}, cause?: unknown) {
-    super(`${what} ${advice}`.trim(), cause === undefined ? undefined : { cause });
+    super(
+      `${/[.!?]$/.test(what) ? what : `${what}.`} ${advice}`.trim(),
+      cause === undefined ? undefined : { cause },
+    );
     this.code = code;
     this.values = values;
     this.advice = advice;
