@@ -11,6 +11,7 @@ import {
   perChannelBytes,
   pixelsOf,
   valueOf,
+  withoutHalo,
   wantsGradient,
 } from './compilation.ts';
 import { GradientTerms, type Term } from './gradient-terms.ts';
@@ -126,9 +127,9 @@ class BackwardRecorder {
 
   private recordDense(stage: StageOf<'dense'>): void {
     const { c } = this;
-    const x = valueOf(c, stage.input);
+    const x = withoutHalo(c, stage.input);
     const { units, name } = stage.layer;
-    const inputs = x.shape.channels;
+    const inputs = shapeOf(c.shapes, stage.input).channels;
     const dz = this.gradients.gatherOne(stage);
     const common = { transA: 0, transB: 0, accumulate: 0 };
     const columns = { A: dz, lda: channelStride(units) };
@@ -138,7 +139,7 @@ class BackwardRecorder {
       M: inputs,
       N: units,
       K: c.n,
-      A: x.buffer,
+      A: x,
       lda: channelStride(inputs),
       B: dz,
       ldb: channelStride(units),
@@ -171,21 +172,22 @@ class BackwardRecorder {
 
   private recordBatchNorm(stage: StageOf<'batch-norm'>): void {
     const { c } = this;
-    const z = valueOf(c, stage.input);
+    const z = withoutHalo(c, stage.input);
+    const shape = shapeOf(c.shapes, stage.input);
     const y = valueOf(c, stage.output);
     const { g, g2, own } = this.gradients.gather(stage);
     const masked = own ? g : this.gradients.gradientOf(stage.output);
-    const sums = c.tape.pooled(`${stage.norm}:sums`, perChannelBytes(z.shape.channels).sums);
+    const sums = c.tape.pooled(`${stage.norm}:sums`, perChannelBytes(shape.channels).sums);
     const coefficients = c.norms.get(stage.norm)?.coefficients;
     if (!coefficients) throw new Error(`batch-norm ${stage.norm} was not recorded`);
-    const words = batchInWords(c, z.shape);
-    const size = dimensions(c, z.shape);
+    const words = batchInWords(c, shape);
+    const size = dimensions(c, shape);
     c.tape.emit('backward', stage.label, words, 'batchNormBackwardReduce', {
       g,
       g2: g2 ?? 0,
       y: y.buffer,
       yHalo: y.halo,
-      z: z.buffer,
+      z,
       coefficients,
       masked,
       ...size,
@@ -196,10 +198,10 @@ class BackwardRecorder {
     const dz = this.gradients.gradientOf(stage.input, dzHalo);
     c.tape.emit('backward', stage.label, words, 'batchNormBackwardApply', {
       masked,
-      z: z.buffer,
+      z,
       coefficients,
       sums,
-      pixels: pixelsOf(c, z.shape),
+      pixels: pixelsOf(c, shape),
       dz,
       dzHalo,
       ...size,

@@ -49,6 +49,8 @@ export interface Compilation {
   /** Halo of each value: what its readers need. */
   readonly halos: ReadonlyMap<string, number>;
   readonly values: Map<string, Value>;
+  /** Copies without halo, by value. */
+  readonly copies: Map<string, Buffer>;
   readonly norms: Map<string, NormState>;
   /** Positions that max pooling remembers, by stage output. */
   readonly positions: Map<string, Buffer>;
@@ -106,6 +108,26 @@ export function valueOf(c: Compilation, name: string): Value {
   const value = c.values.get(name);
   if (!value) throw new Error(`no value ${name}`);
   return value;
+}
+
+/**
+ * The buffer of a value without its halo, for kernels that know none: a batch-norm or a dense layer may read what
+ * a convolution pads. Copied once, by the first reader.
+ */
+export function withoutHalo(c: Compilation, name: string): Buffer {
+  const value = valueOf(c, name);
+  if (value.halo === 0) return value.buffer;
+  const known = c.copies.get(name);
+  if (known) return known;
+  const { shape, buffer: x, halo: xHalo } = value;
+  const { height, width, channels } = shape;
+  const y = c.tape.pooled(`${name}:copy`, activationBytes(c.n, height, width, channels, 0));
+  // The mean of one cell is that cell.
+  const window = { K: 1, stride: 1, pad: 0 };
+  const places = { x, xHalo, y, yHalo: 0, ...dimensions(c, shape), ...window };
+  c.tape.emit('forward', name, batchInWords(c, shape), 'averagePoolForward', places);
+  c.copies.set(name, y);
+  return y;
 }
 
 /** Pointer to a parameter among the weights or among the gradients. */

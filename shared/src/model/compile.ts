@@ -69,6 +69,7 @@ export function compileProgram(
     input,
     halos: findHalos(model, stages),
     values: new Map(),
+    copies: new Map(),
     norms: new Map(),
     positions: new Map(),
     logitsGradient: null,

@@ -11,6 +11,7 @@ import {
   perChannelBytes,
   pixelsOf,
   valueOf,
+  withoutHalo,
 } from './compilation.ts';
 import { runningOf } from './layout.ts';
 import { type Stage, type StageOf, shapeOf } from './stages.ts';
@@ -64,9 +65,9 @@ function recordConvolution(c: Compilation, stage: StageOf<'convolution'>): void 
 }
 
 function recordDense(c: Compilation, stage: StageOf<'dense'>): void {
-  const x = valueOf(c, stage.input);
+  const x = withoutHalo(c, stage.input);
   const y = allocate(c, stage.output);
-  const inputs = x.shape.channels;
+  const inputs = shapeOf(c.shapes, stage.input).channels;
   const units = stage.layer.units;
   const words = `${c.n}x${inputs} -> ${c.n}x${units}`;
   // The product writes logical columns only; without a bias stage behind it nobody clears the padding lanes.
@@ -80,7 +81,7 @@ function recordDense(c: Compilation, stage: StageOf<'dense'>): void {
     M: c.n,
     N: units,
     K: inputs,
-    A: x.buffer,
+    A: x,
     lda: channelStride(inputs),
     B: parameter(c, c.fixed.weights, stage.layer.name, 'weight'),
     ldb: units,
@@ -92,19 +93,20 @@ function recordDense(c: Compilation, stage: StageOf<'dense'>): void {
 }
 
 function recordBatchNorm(c: Compilation, stage: StageOf<'batch-norm'>): void {
-  const z = valueOf(c, stage.input);
+  const z = withoutHalo(c, stage.input);
   const y = allocate(c, stage.output);
-  const { channels } = z.shape;
-  const words = batchInWords(c, z.shape);
+  const shape = shapeOf(c.shapes, stage.input);
+  const { channels } = shape;
+  const words = batchInWords(c, shape);
   const coefficients = c.tape.pooled(`${stage.norm}:coefficients`, perChannelBytes(channels).coefficients);
   const gamma = parameter(c, c.fixed.weights, stage.norm, 'gamma');
   const beta = parameter(c, c.fixed.weights, stage.norm, 'beta');
   const epsilon = c.options.batchNormEpsilon;
   if (c.mode === 'train') {
-    const pixels = pixelsOf(c, z.shape);
+    const pixels = pixelsOf(c, shape);
     const moments = momentsOf(c, stage.norm);
     c.tape.emit('forward', stage.label, words, 'batchNormMoments', {
-      z: z.buffer,
+      z,
       pixels,
       C: channels,
       moments,
@@ -134,13 +136,13 @@ function recordBatchNorm(c: Compilation, stage: StageOf<'batch-norm'>): void {
   c.norms.set(stage.norm, { coefficients });
   const residual = stage.residual === null ? null : valueOf(c, stage.residual);
   c.tape.emit('forward', stage.label, words, 'batchNormApply', {
-    z: z.buffer,
+    z,
     coefficients,
     residual: residual?.buffer ?? 0,
     residualHalo: residual?.halo ?? 0,
     y: y.buffer,
     yHalo: y.halo,
-    ...dimensions(c, z.shape),
+    ...dimensions(c, shape),
     relu: Number(stage.relu),
   });
 }

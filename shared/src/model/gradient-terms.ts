@@ -39,8 +39,9 @@ export class GradientTerms {
     }
   }
 
-  /** The only term of a value, if it is one and has the halo that is needed. */
+  /** The only term of a value, if it is one, has the halo that is needed, and no shortcut adds to it. */
   single(name: string, halo: number): Term | null {
+    if (this.scatters.has(name)) return null;
     const [only, ...rest] = this.terms.get(name) ?? [];
     return only && rest.length === 0 && only.halo >= halo ? only : null;
   }
