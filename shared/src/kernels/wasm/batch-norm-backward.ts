@@ -1,63 +1,9 @@
 // Batch-norm, backward (Ioffe & Szegedy 2015): two passes, because each gradient needs two sums over all.
 
 import { maskPixels } from './activation';
-import { addTotals } from './channels';
 import { imageGap, rowAddress, rowGap, rowsPerBlock, zeroHalo } from './halo';
 import { MADD, channelStride } from './lanes';
-
-/** Pixels whose sum is kept in float32 before it goes to the float64 total. */
-const BLOCK: i32 = 64;
-
-/** Adds the sums of m and m*(z - mean) over n pixels of 16 channels to `totals`. */
-function sumsOf16(m: usize, z: usize, mean: usize, step: usize, n: i32, totals: usize, lanes: i32): void {
-  const k0 = v128.load(mean);
-  const k1 = v128.load(mean, 16);
-  const k2 = v128.load(mean, 32);
-  const k3 = v128.load(mean, 48);
-  let s0 = f32x4.splat(0);
-  let s1 = s0;
-  let s2 = s0;
-  let s3 = s0;
-  let q0 = s0;
-  let q1 = s0;
-  let q2 = s0;
-  let q3 = s0;
-  if (n > 0) do {
-    const m0 = v128.load(m);
-    const m1 = v128.load(m, 16);
-    const m2 = v128.load(m, 32);
-    const m3 = v128.load(m, 48);
-    s0 = f32x4.add(s0, m0);
-    s1 = f32x4.add(s1, m1);
-    s2 = f32x4.add(s2, m2);
-    s3 = f32x4.add(s3, m3);
-    q0 = MADD(m0, f32x4.sub(v128.load(z), k0), q0);
-    q1 = MADD(m1, f32x4.sub(v128.load(z, 16), k1), q1);
-    q2 = MADD(m2, f32x4.sub(v128.load(z, 32), k2), q2);
-    q3 = MADD(m3, f32x4.sub(v128.load(z, 48), k3), q3);
-    m += step;
-    z += step;
-  } while (--n);
-  addTotals(totals, 4, s0, q0);
-  addTotals(totals + 64, 4, s1, q1);
-  addTotals(totals + 128, 4, s2, q2);
-  addTotals(totals + 192, lanes - 12, s3, q3);
-}
-
-/** The same for 4 channels. */
-function sumsOf4(m: usize, z: usize, mean: usize, step: usize, n: i32, totals: usize, lanes: i32): void {
-  const k = v128.load(mean);
-  let s = f32x4.splat(0);
-  let q = s;
-  if (n > 0) do {
-    const v = v128.load(m);
-    s = f32x4.add(s, v);
-    q = MADD(v, f32x4.sub(v128.load(z), k), q);
-    m += step;
-    z += step;
-  } while (--n);
-  addTotals(totals, lanes, s, q);
-}
+import { pixelsPerPass, products16, products4 } from './pair-sums';
 
 /**
  * m = (g + g2?) where y > 0 (if relu), written to `masked`; sums f64 [C][2] = (sum m, sum m*xhat),
@@ -74,18 +20,19 @@ export function batchNormBackwardReduce(
   const mean = coefficients + 2 * step;
   const invStd = coefficients + 3 * step;
   memory.fill(sums, 0, <usize>C << 4);
-  for (let p = 0; p < pixels; p += BLOCK) {
-    const n = min(BLOCK, pixels - p);
+  const pass = pixelsPerPass(S);
+  for (let p = 0; p < pixels; p += pass) {
+    const n = min(pass, pixels - p);
     const skip = <usize>p * step;
     maskPixels(g, g2, relu ? y : 0, yHalo, masked, p, n, H, W, step);
     let c = 0;
     for (; c + 16 <= S; c += 16) {
       const o = <usize>c << 2;
-      sumsOf16(masked + skip + o, z + skip + o, mean + o, step, n, sums + (<usize>c << 4), C - c);
+      products16(masked + skip + o, z + skip + o, mean + o, step, n, sums + (<usize>c << 4), C - c);
     }
     for (; c < S; c += 4) {
       const o = <usize>c << 2;
-      sumsOf4(masked + skip + o, z + skip + o, mean + o, step, n, sums + (<usize>c << 4), C - c);
+      products4(masked + skip + o, z + skip + o, mean + o, step, n, sums + (<usize>c << 4), C - c);
     }
   }
   for (let c = 0; c < C; c++) {

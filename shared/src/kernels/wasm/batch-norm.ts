@@ -3,61 +3,9 @@
 // Memory bound, so every pass reads each tensor once: 16 channels at a time in four neighbouring vectors,
 // which V8 can pair, then the rest 4 at a time. Both do the same to each element.
 
-import { addTotals } from './channels';
 import { imageGap, rowAddress, rowGap, rowsPerBlock, zeroHalo } from './halo';
 import { MADD, channelStride } from './lanes';
-
-/** Pixels whose sum is kept in float32 before it goes to the float64 total. */
-const BLOCK: i32 = 64;
-
-/** Adds the sums of (x - shift) and (x - shift)^2 over n pixels of 16 channels to `totals`. */
-function momentsOf16(x: usize, shift: usize, step: usize, n: i32, totals: usize, lanes: i32): void {
-  const k0 = v128.load(shift);
-  const k1 = v128.load(shift, 16);
-  const k2 = v128.load(shift, 32);
-  const k3 = v128.load(shift, 48);
-  let s0 = f32x4.splat(0);
-  let s1 = s0;
-  let s2 = s0;
-  let s3 = s0;
-  let q0 = s0;
-  let q1 = s0;
-  let q2 = s0;
-  let q3 = s0;
-  if (n > 0) do {
-    const d0 = f32x4.sub(v128.load(x), k0);
-    const d1 = f32x4.sub(v128.load(x, 16), k1);
-    const d2 = f32x4.sub(v128.load(x, 32), k2);
-    const d3 = f32x4.sub(v128.load(x, 48), k3);
-    s0 = f32x4.add(s0, d0);
-    s1 = f32x4.add(s1, d1);
-    s2 = f32x4.add(s2, d2);
-    s3 = f32x4.add(s3, d3);
-    q0 = MADD(d0, d0, q0);
-    q1 = MADD(d1, d1, q1);
-    q2 = MADD(d2, d2, q2);
-    q3 = MADD(d3, d3, q3);
-    x += step;
-  } while (--n);
-  addTotals(totals, 4, s0, q0);
-  addTotals(totals + 64, 4, s1, q1);
-  addTotals(totals + 128, 4, s2, q2);
-  addTotals(totals + 192, lanes - 12, s3, q3);
-}
-
-/** The same for 4 channels. */
-function momentsOf4(x: usize, shift: usize, step: usize, n: i32, totals: usize, lanes: i32): void {
-  const k = v128.load(shift);
-  let s = f32x4.splat(0);
-  let q = s;
-  if (n > 0) do {
-    const d = f32x4.sub(v128.load(x), k);
-    s = f32x4.add(s, d);
-    q = MADD(d, d, q);
-    x += step;
-  } while (--n);
-  addTotals(totals, lanes, s, q);
-}
+import { moments16, moments4, pixelsPerPass } from './pair-sums';
 
 /**
  * moments f64 [C][2] = (mean, sum of squared deviations from it) of z [pixels][S].
@@ -69,17 +17,18 @@ export function batchNormMoments(z: usize, pixels: i32, C: i32, moments: usize):
   const step = <usize>S << 2;
   memory.fill(moments, 0, <usize>C << 4);
   if (pixels == 0) return;
-  for (let p = 0; p < pixels; p += BLOCK) {
-    const n = min(BLOCK, pixels - p);
+  const pass = pixelsPerPass(S);
+  for (let p = 0; p < pixels; p += pass) {
+    const n = min(pass, pixels - p);
     const x = z + <usize>p * step;
     let c = 0;
     for (; c + 16 <= S; c += 16) {
       const o = <usize>c << 2;
-      momentsOf16(x + o, z + o, step, n, moments + (<usize>c << 4), C - c);
+      moments16(x + o, z + o, step, n, moments + (<usize>c << 4), C - c);
     }
     for (; c < S; c += 4) {
       const o = <usize>c << 2;
-      momentsOf4(x + o, z + o, step, n, moments + (<usize>c << 4), C - c);
+      moments4(x + o, z + o, step, n, moments + (<usize>c << 4), C - c);
     }
   }
   for (let c = 0; c < C; c++) {
