@@ -1,9 +1,9 @@
 // Direct convolution, gradient of the input.
 //
-// dx[y] gets a term from kernel row kh when y + pad - kh is a multiple of the stride s. So the rows y = py, py + s, .. use only
-// the kernel rows kh = tap, tap + s, .. with tap = (py + pad) mod s, and on them dx is an ordinary correlation of dy
-// with stride 1; likewise the columns. s * s such phases cover dx, each written with a pixel stride of s: no zero is ever
-// multiplied. A phase without taps (a 1x1 kernel of stride 2 has three) writes zeros.
+// dx[y] gets a term from kernel row kh when y + pad - kh is a multiple of the stride s. So the rows y = py, py + s, ..
+// use only the kernel rows kh = tap, tap + s, .. with tap = (py + pad) mod s, and on them dx is an ordinary correlation
+// of dy with stride 1; likewise the columns. s * s such phases cover dx, each written with a pixel stride of s: no zero
+// is ever multiplied. A phase without taps (a 1x1 kernel of stride 2 has three) writes zeros.
 import { NR, channelStride } from './lanes';
 import { correlate } from './correlation';
 import { transpose4 } from './transpose';

@@ -1,13 +1,16 @@
 // Direct convolution, gradient of the weights.
 //
-// The output pixels of all images are cut into blocks: some whole images, or some rows of one image. The sum over a block is
-// formed in one accumulator for each weight (image, row, column), and the block sums are added in order. The cut depends
-// on the shape alone, so the bits do too.
+// The output pixels of all images are cut into blocks: some whole images, or some rows of one image. The sum over a
+// block is formed in one accumulator for each weight (image, row, column), and the block sums are added in order. The
+// cut depends on the shape alone, so the bits do too.
 import { NR, SIX_ROWS, channelStride } from './lanes';
 import { tileWeights4, tileWeights6 } from './conv-weights-tile';
 import { placeTile } from './tile-store';
 
-/** Pixels of a block at most (a single longer row is still one block): a packed panel of 256 x 16 floats fits the first cache. */
+/**
+ * Pixels of a block at most (a single longer row is still one block): a packed panel of 256 x 16 floats fits the first
+ * cache.
+ */
 const BLOCK_PIXELS: i32 = 256;
 /** Bytes in front of the packed block: one tile of 6 x 16. `convBackwardWeightsScratchBytes` counts on it. */
 const TILE_BYTES: i32 = 384;
@@ -77,8 +80,9 @@ function weightTiles(
 /**
  * dw [KH][KW][IC][OC] = gradient of the weights, summed over all N images; overwritten, not accumulated.
  *
- * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad. dy: [N][OH + 2 dyHalo][OW + 2 dyHalo][channelStride(OC)],
- * dyHalo any. scratch: `convBackwardWeightsScratchBytes(..)` bytes.
+ * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad.
+ * dy: [N][OH + 2 dyHalo][OW + 2 dyHalo][channelStride(OC)], dyHalo any.
+ * scratch: `convBackwardWeightsScratchBytes(..)` bytes.
  */
 export function convBackwardWeights(
   x: usize, xHalo: i32, dy: usize, dyHalo: i32, dw: usize,

@@ -30,8 +30,9 @@ export function convPackForward(w: usize, packed: usize, KH: i32, KW: i32, IC: i
 /**
  * y = convolution of x with the packed weights of convPackForward.
  *
- * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad. y: [N][OH + 2 yHalo][OW + 2 yHalo][channelStride(OC)],
- * written whole: interior, padding lanes (zero) and halo (zero). OH = floor((H + 2 pad - KH) / stride) + 1.
+ * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad.
+ * y: [N][OH + 2 yHalo][OW + 2 yHalo][channelStride(OC)], written whole: interior, padding lanes (zero), halo (zero).
+ * OH = floor((H + 2 pad - KH) / stride) + 1.
  * Order of the sum of one output: kernel row, kernel column, input channel.
  */
 export function convForward(

@@ -1,12 +1,12 @@
-// A stride-free correlation over packed weight panels: the walk over panels, images, rows and tiles that the forward and the
+// A correlation with packed weight panels: the walk over panels, images, rows and tiles that the forward and the
 // backward-data convolution share.
 import { NR, SIX_ROWS, channelStride } from './lanes';
 import { tileConvolutionHalf6, tileConvolutionQuad1, tileConvolutionQuad4 } from './conv-partial-tile';
 import { tileConvolution1, tileConvolution4, tileConvolution6 } from './conv-tile';
 
 /**
- * Weights of up to half a MiB stay in the second-level cache while one image passes through all panels; larger ones pass
- * panel by panel over all images. A function of the shape, the same in both widths; it does not affect the bits.
+ * Weights of up to half a MiB stay in the second-level cache while one image passes through all panels; larger ones
+ * pass panel by panel over all images. Decided by the shape, the same in both widths; it does not affect the bits.
  */
 const RESIDENT_WEIGHT_BYTES: i32 = 524288;
 
@@ -83,8 +83,9 @@ function correlateImage(
 /**
  * y[n][row][column][channel] = sum over kernel rows, then over `length` consecutive floats, of x * w, in this order.
  *
- * All distances in bytes. x: what the first output pixel reads first; xImage, xRowStep, xPixel: from one output image, row, pixel
- * to the next; xRow: from one kernel row to the next. w: panels [ceil(channels / NR)][kernelRows][length][NR].
+ * All distances in bytes. x: what the first output pixel reads first; xImage, xRowStep, xPixel: from one output image,
+ * row, pixel to the next; xRow: from one kernel row to the next.
+ * w: panels [ceil(channels / NR)][kernelRows][length][NR].
  * y: the first output pixel; yImage, yRow, yPixel likewise. Writes the padding lanes of y as well (w is zero there).
  */
 export function correlate(
