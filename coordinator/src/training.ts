@@ -99,6 +99,7 @@ class Training {
       truth.restore(checkpoint.weights, state, checkpoint.step, checkpoint.optimizerSteps);
       this.savedStep = checkpoint.step;
       this.savedPath = resume.path;
+      this.listen({ type: 'notice', text: `Resumed: ${resume.reason}.` });
     } else {
       truth.restore(initialise(layout, recipe.seed), [], 0, 0);
     }
