@@ -54,15 +54,46 @@ export function decideWidth(narrow: Candidate, wide: Candidate): WidthDecision {
     : { width: 'narrow', reason: `128-bit code is faster: ${figures}` };
 }
 
+/** Pure: the width asked for, unless it does not run or gives other bits than the narrow one. */
+export function decideForced(forced: Width, narrow: Candidate, wide: Candidate): WidthDecision {
+  if (forced === 'wide' && (wide.fingerprint === null || wide.fingerprint !== narrow.fingerprint)) {
+    return decideWidth(narrow, wide);
+  }
+  const { fingerprint, trouble, rate } = forced === 'narrow' ? narrow : wide;
+  if (fingerprint === null) {
+    return { width: null, reason: `the kernels that ${widthVariable} asks for do not run here: ${trouble}` };
+  }
+  return { width: forced, reason: `${widthVariable} asks for it: ${rate.toFixed(0)} GFLOP/s` };
+}
+
+/** Environment variable that fixes the width, for comparisons: nobody needs it to train. */
+export const widthVariable = 'LOCKSTEP_KERNELS';
+
+/** Pure: the width that the environment asks for; null leaves it to the measurement. @throws LockstepError USAGE */
+export function forcedWidth(value: string | undefined): Width | null {
+  if (value === undefined || value === '') return null;
+  if (value === 'narrow' || value === 'wide') return value;
+  throw new LockstepError(
+    'USAGE',
+    `The environment variable ${widthVariable} is '${value.slice(0, 80)}'.`,
+    "Allowed: 'narrow', 'wide', or leave it unset.",
+    { variable: widthVariable, value },
+  );
+}
+
 /**
- * Tries both widths of an arithmetic and picks one. Takes about 0.2 s.
+ * Tries both widths of an arithmetic and picks one. Takes about 0.2 s. When the environment asks for `narrow`,
+ * V8's flag stays unset, so that the code is what an engine without revectorization makes of it.
  *
- * @throws LockstepError NUMERICS_UNSUPPORTED when this machine cannot do the arithmetic; KERNELS_MISSING
+ * @throws LockstepError NUMERICS_UNSUPPORTED when this machine cannot do the arithmetic; KERNELS_MISSING; USAGE
  */
 export async function chooseKernels(arithmetic: Arithmetic): Promise<KernelChoice> {
-  const narrow = await tryBuild(arithmetic, 'narrow');
-  const wide = await tryBuild(arithmetic, 'wide');
-  const { width, reason } = decideWidth(narrow.candidate, wide.candidate);
+  const forced = forcedWidth(process.env[widthVariable]);
+  const narrow = await tryBuild(arithmetic, 'narrow', forced !== 'narrow');
+  const wide = forced === 'narrow' ? narrow : await tryBuild(arithmetic, 'wide', true);
+  const { width, reason } = forced
+    ? decideForced(forced, narrow.candidate, wide.candidate)
+    : decideWidth(narrow.candidate, wide.candidate);
   const chosen = width === 'wide' ? wide : narrow;
   const { fingerprint } = chosen.candidate;
   if (width === null || fingerprint === null || !chosen.module) {
@@ -81,9 +112,10 @@ const size = 160;
 async function tryBuild(
   arithmetic: Arithmetic,
   width: Width,
+  revectorize: boolean,
 ): Promise<{ candidate: Candidate; module: WebAssembly.Module | null }> {
   try {
-    const module = await compileKernels(`${arithmetic}-${width}`);
+    const module = await compileKernels(`${arithmetic}-${width}`, revectorize);
     const arena = Arena.allocate(2 ** 22);
     const kernels = instantiateKernels(module, arena.memory);
     if (arithmetic === 'fma' && !isFused(arena, kernels)) {

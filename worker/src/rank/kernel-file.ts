@@ -22,10 +22,11 @@ export function askForRevectorization(): void {
 /**
  * Compiles one build. The module can be posted to other threads, which then share its machine code.
  *
+ * @param revectorize false leaves V8's flag as it is: 128-bit code, as in an engine without that pass
  * @throws LockstepError KERNELS_MISSING when `npm run build` has not run
  */
-export async function compileKernels(build: BuildName): Promise<WebAssembly.Module> {
-  askForRevectorization();
+export async function compileKernels(build: BuildName, revectorize = true): Promise<WebAssembly.Module> {
+  if (revectorize) askForRevectorization();
   const path = fileURLToPath(import.meta.resolve(`@lockstep/shared/build/${build}.wasm`));
   let bytes: Uint8Array<ArrayBuffer>;
   try {
