@@ -112,6 +112,8 @@ const layers: readonly Layer[] = [
   { size: 32, IC: 16, OC: 32, stride: 2 },
   { size: 16, IC: 128, OC: 256, stride: 2 },
   { size: 16, IC: 128, OC: 256, kernel: 1, stride: 2 },
+  { size: 7, IC: 256, OC: 64, kernel: 1 },
+  { size: 2, IC: 256, OC: 256 },
   { size: 28, IC: 8, OC: 8 },
   { size: 14, IC: 6, OC: 24, kernel: 5 },
 ];

@@ -213,7 +213,60 @@ export function tileConvolution4(
   }
 }
 
-/** One pixel x NR columns, for images narrower than four pixels. */
+/** Two pixels x NR columns, for images two or three pixels wide. */
+export function tileConvolution2(
+  rows: i32, length: i32, x: usize, xRow: i32, xPixel: i32, w: usize, y: usize, yPixel: i32,
+): void {
+  const zero = f32x4.splat(0);
+  let a0 = zero, a1 = zero, a2 = zero, a3 = zero;
+  let b0 = zero, b1 = zero, b2 = zero, b3 = zero;
+  if (rows > 0 && length > 0) do {
+    let k = length;
+    let p = x;
+    do {
+      const w0 = v128.load(w);
+      const w1 = v128.load(w, 16);
+      let w2 = zero, w3 = zero;
+      if (NR == 16) {
+        w2 = v128.load(w, 32);
+        w3 = v128.load(w, 48);
+      }
+      let s: v128;
+      s = v128.load32_splat(p);
+      a0 = MADD(s, w0, a0);
+      a1 = MADD(s, w1, a1);
+      if (NR == 16) {
+        a2 = MADD(s, w2, a2);
+        a3 = MADD(s, w3, a3);
+      }
+      s = v128.load32_splat(p + xPixel);
+      b0 = MADD(s, w0, b0);
+      b1 = MADD(s, w1, b1);
+      if (NR == 16) {
+        b2 = MADD(s, w2, b2);
+        b3 = MADD(s, w3, b3);
+      }
+      p += 4;
+      w += 4 * NR;
+    } while (--k);
+    x += xRow;
+  } while (--rows);
+  v128.store(y, a0);
+  v128.store(y, a1, 16);
+  if (NR == 16) {
+    v128.store(y, a2, 32);
+    v128.store(y, a3, 48);
+  }
+  y += yPixel;
+  v128.store(y, b0);
+  v128.store(y, b1, 16);
+  if (NR == 16) {
+    v128.store(y, b2, 32);
+    v128.store(y, b3, 48);
+  }
+}
+
+/** One pixel x NR columns, for images one pixel wide. */
 export function tileConvolution1(
   rows: i32, length: i32, x: usize, xRow: i32, xPixel: i32, w: usize, y: usize, yPixel: i32,
 ): void {

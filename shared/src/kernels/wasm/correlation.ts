@@ -2,7 +2,7 @@
 // backward-data convolution share.
 import { NR, SIX_ROWS, channelStride } from './lanes';
 import { tileConvolutionHalf6, tileConvolutionQuad1, tileConvolutionQuad4 } from './conv-partial-tile';
-import { tileConvolution1, tileConvolution4, tileConvolution6 } from './conv-tile';
+import { tileConvolution1, tileConvolution2, tileConvolution4, tileConvolution6 } from './conv-tile';
 
 /**
  * Weights of up to half a MiB stay in the second-level cache while one image passes through all panels; larger ones
@@ -17,9 +17,13 @@ function fullRow(
   let column = 0;
   while (column < columns) {
     const left = columns - column;
-    if (columns < 4) {
-      tileConvolution1(kernelRows, length, x + column * xPixel, xRow, xPixel, w, y + column * yPixel, yPixel);
+    if (columns == 1) {
+      tileConvolution1(kernelRows, length, x, xRow, xPixel, w, y, yPixel);
       column += 1;
+    } else if (columns < 4) {
+      const first = min(column, columns - 2);
+      tileConvolution2(kernelRows, length, x + first * xPixel, xRow, xPixel, w, y + first * yPixel, yPixel);
+      column += 2;
     } else if (SIX_ROWS && (left == 6 || left > 8 || (left == 5 && columns > 5))) {
       // 7 and 8 are two tiles of four; 5 is one of six, moved back by one.
       const first = left == 5 ? column - 1 : column;
@@ -93,6 +97,11 @@ export function correlate(
   x: usize, xImage: i32, xRowStep: i32, xRow: i32, xPixel: i32, w: usize, y: usize, yImage: i32, yRow: i32, yPixel: i32,
 ): void {
   if (rows <= 0 || columns <= 0) return;
+  if (xRowStep == columns * xPixel && yRow == columns * yPixel) {
+    // Rows without a gap, as in a 1x1 convolution without halos, are one long row: fewer tiles overlap.
+    columns *= rows;
+    rows = 1;
+  }
   const panelBytes = 4 * kernelRows * length * NR;
   const lanes = channelStride(channels);
   const resident = 4 * kernelRows * length * ((channels + 15) & ~15) <= RESIDENT_WEIGHT_BYTES;

@@ -15,7 +15,7 @@ export { softmaxCrossEntropy } from './loss';
 export { adamUpdate, sgdUpdate } from './optimizer';
 export { countNonFinite, treeSum } from './reduction';
 // Exported only so that the optimizer does not inline them, which revectorization would not survive.
-export { tileConvolution1, tileConvolution4, tileConvolution6 } from './conv-tile';
+export { tileConvolution1, tileConvolution2, tileConvolution4, tileConvolution6 } from './conv-tile';
 export { tileConvolutionHalf6, tileConvolutionQuad1, tileConvolutionQuad4 } from './conv-partial-tile';
 export { tileWeights4, tileWeights6 } from './conv-weights-tile';
 export { tileProduct4, tileProduct6 } from './matmul-tile';
