@@ -1,7 +1,7 @@
 // Sums over slots in a fixed tree, and the check for numbers that are none.
 
 /** Floats that go through the whole tree together: 2 KiB, so that 16 levels fit the first-level cache. */
-const CHUNK: i32 = 4096;
+const CHUNK: i32 = 512;
 
 /** out = a + b, n floats. out may be a or b. */
 function add2(a: usize, b: usize, out: usize, n: i32): void {
