@@ -33,20 +33,24 @@ function writeCoefficients(
 }
 
 export const batchNormKernels = {
-  /** moments = (mean, sum of squared deviations) of z `[pixels][S]`; 0 pixels give (0, 0). */
+  /**
+   * moments = (mean, sum of squared deviations) of z `[total][S]`, gathered in calls over pixels `from` ..
+   * `from + pixels` in order, of which the one that ends at `total` finishes. No pixels give (0, 0).
+   */
   batchNormMoments: defineKernel({
-    parameters: ['z', 'pixels', 'C', 'moments'],
+    parameters: ['z', 'from', 'pixels', 'total', 'C', 'moments'],
     group: 'batch-norm',
     flops: (a) => 4 * a.pixels * a.C,
     bytes: (a) => 4 * a.pixels * channelStride(a.C) + 16 * a.C,
     reference: ({ values }, a) => {
       const stride = channelStride(a.C);
+      if (a.from + a.pixels < a.total) return;
       for (let c = 0; c < a.C; c++) {
         let sum = 0;
-        for (let p = 0; p < a.pixels; p++) sum += values[a.z / 4 + p * stride + c];
-        const mean = a.pixels === 0 ? 0 : sum / a.pixels;
+        for (let p = 0; p < a.total; p++) sum += values[a.z / 4 + p * stride + c];
+        const mean = a.total === 0 ? 0 : sum / a.total;
         let squares = 0;
-        for (let p = 0; p < a.pixels; p++) squares += (values[a.z / 4 + p * stride + c] - mean) ** 2;
+        for (let p = 0; p < a.total; p++) squares += (values[a.z / 4 + p * stride + c] - mean) ** 2;
         values[pairIndex(a.moments, c, 0)] = mean;
         values[pairIndex(a.moments, c, 1)] = squares;
       }

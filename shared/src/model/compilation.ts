@@ -2,6 +2,7 @@
 import { LockstepError } from '../base/errors.ts';
 import { backwardDataHalo } from '../kernels/convolution-geometry.ts';
 import { activationBytes, channelStride } from '../kernels/kernel.ts';
+import type { ImageRange, ImageRuns, Operand } from './image-runs.ts';
 import type { Layout } from './layout.ts';
 import { parameterOf, type ParameterRole } from './layout.ts';
 import type { ProgramMode } from './program.ts';
@@ -13,6 +14,8 @@ import { Buffer, type Pointer, type Tape } from './tape.ts';
 /** An activation: its buffer, its halo and the shape of one image. */
 export interface Value {
   readonly buffer: Buffer;
+  /** Bytes of one image, halo and all. */
+  readonly imageBytes: number;
   readonly halo: number;
   readonly shape: ImageShape;
 }
@@ -45,15 +48,16 @@ export interface Compilation {
   readonly n: number;
   readonly options: CompileOptions;
   readonly tape: Tape;
+  readonly runs: ImageRuns;
   readonly fixed: FixedBuffers;
   /** Halo of each value: what its readers need. */
   readonly halos: ReadonlyMap<string, number>;
   readonly values: Map<string, Value>;
   /** Copies without halo, by value. */
-  readonly copies: Map<string, Buffer>;
+  readonly copies: Map<string, Operand>;
   readonly norms: Map<string, NormState>;
   /** Positions that max pooling remembers, by stage output. */
-  readonly positions: Map<string, Buffer>;
+  readonly positions: Map<string, Operand>;
   readonly input: { bytes: Buffer; labels: Buffer; predictions: Buffer };
   /** Gradient of the logits, set by the loss. */
   logitsGradient: Buffer | null;
@@ -97,8 +101,8 @@ export function findHalos(model: Model, stages: readonly Stage[]): Map<string, n
 export function allocate(c: Compilation, name: string): Value {
   const shape = shapeOf(c.shapes, name);
   const halo = c.halos.get(name) ?? 0;
-  const bytes = activationBytes(c.n, shape.height, shape.width, shape.channels, halo);
-  const value = { buffer: c.tape.pooled(name, bytes), halo, shape };
+  const imageBytes = activationBytes(1, shape.height, shape.width, shape.channels, halo);
+  const value = { buffer: c.tape.pooled(name, c.n * imageBytes), imageBytes, halo, shape };
   c.values.set(name, value);
   return value;
 }
@@ -114,18 +118,19 @@ export function valueOf(c: Compilation, name: string): Value {
  * The buffer of a value without its halo, for kernels that know none: a batch-norm or a dense layer may read what
  * a convolution pads. Copied once, by the first reader.
  */
-export function withoutHalo(c: Compilation, name: string): Buffer {
+export function withoutHalo(c: Compilation, name: string): Operand {
   const value = valueOf(c, name);
-  if (value.halo === 0) return value.buffer;
+  if (value.halo === 0) return value;
   const known = c.copies.get(name);
   if (known) return known;
-  const { shape, buffer: x, halo: xHalo } = value;
+  const { shape, halo: xHalo } = value;
   const { height, width, channels } = shape;
-  const y = c.tape.pooled(`${name}:copy`, activationBytes(c.n, height, width, channels, 0));
+  const imageBytes = activationBytes(1, height, width, channels, 0);
+  const y = { buffer: c.tape.pooled(`${name}:copy`, c.n * imageBytes), imageBytes };
   // The mean of one cell is that cell.
   const window = { K: 1, stride: 1, pad: 0 };
-  const places = { x, xHalo, y, yHalo: 0, ...dimensions(c, shape), ...window };
-  c.tape.emit('forward', name, batchInWords(c, shape), 'averagePoolForward', places);
+  const places = { x: value, xHalo, y, yHalo: 0, ...dimensions(shape), ...window };
+  c.runs.images('forward', name, batchInWords(c, shape), 'averagePoolForward', places);
   c.copies.set(name, y);
   return y;
 }
@@ -145,12 +150,14 @@ export function pixelsOf(c: Compilation, shape: ImageShape): number {
   return c.n * shape.height * shape.width;
 }
 
-/** The N, H, W and C arguments of most kernels. */
-export function dimensions(
-  c: Compilation,
-  shape: ImageShape,
-): { N: number; H: number; W: number; C: number } {
-  return { N: c.n, H: shape.height, W: shape.width, C: shape.channels };
+/** The N of a call in a run: as many images as the range has. */
+export function imageCount(range: ImageRange): number {
+  return range.count;
+}
+
+/** The N, H, W and C arguments of most kernels, in a run. */
+export function dimensions(shape: ImageShape) {
+  return { N: imageCount, H: shape.height, W: shape.width, C: shape.channels };
 }
 
 /** Whether anything before this value has parameters, so that its gradient is wanted. */

@@ -5,6 +5,7 @@ import { activationBytes } from '../kernels/kernel.ts';
 import { recordBackward } from './backward.ts';
 import { allocate, type Compilation, type CompileOptions, findHalos } from './compilation.ts';
 import { recordForward } from './forward.ts';
+import { ImageRuns } from './image-runs.ts';
 import { type Layout, layOut } from './layout.ts';
 import { align } from './memory-plan.ts';
 import type { Program, ProgramMode } from './program.ts';
@@ -67,6 +68,7 @@ export function compileProgram(
     tape,
     fixed,
     input,
+    runs: new ImageRuns(tape, shardSize),
     halos: findHalos(model, stages),
     values: new Map(),
     copies: new Map(),

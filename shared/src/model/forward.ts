@@ -1,5 +1,4 @@
 /** The forward half of the compiler: one or a few kernel calls for each stage, then the loss. */
-import { convPackedBytes } from '../kernels/convolution.ts';
 import { activationBytes, channelStride } from '../kernels/kernel.ts';
 import { matmulScratchBytes } from '../kernels/matmul.ts';
 import {
@@ -13,6 +12,8 @@ import {
   valueOf,
   withoutHalo,
 } from './compilation.ts';
+import { recordForwardConvolution } from './convolution-calls.ts';
+import type { ImageRange } from './image-runs.ts';
 import { runningOf } from './layout.ts';
 import { type Stage, type StageOf, shapeOf } from './stages.ts';
 import type { Buffer } from './tape.ts';
@@ -39,29 +40,8 @@ function recordStage(c: Compilation, stage: Stage): void {
 function recordConvolution(c: Compilation, stage: StageOf<'convolution'>): void {
   const x = valueOf(c, stage.input);
   const y = allocate(c, stage.output);
-  const { kernel, stride, pad, filters, name } = stage.layer;
-  const size = { KH: kernel, KW: kernel, IC: x.shape.channels, OC: filters };
   const words = `${batchInWords(c, x.shape)} -> ${batchInWords(c, y.shape)}`;
-  const packed = c.tape.kept(`${name}:packed`, convPackedBytes(kernel, kernel, x.shape.channels, filters));
-  const w = parameter(c, c.fixed.weights, name, 'weight');
-  c.tape.emit('prepare', stage.label, `${kernel}x${kernel}x${size.IC}x${size.OC}`, 'convPackForward', {
-    w,
-    packed,
-    ...size,
-  });
-  c.tape.emit('forward', stage.label, words, 'convForward', {
-    x: x.buffer,
-    xHalo: x.halo,
-    packed,
-    y: y.buffer,
-    yHalo: y.halo,
-    N: c.n,
-    H: x.shape.height,
-    W: x.shape.width,
-    ...size,
-    stride,
-    pad,
-  });
+  recordForwardConvolution(c, { stage, x }, y, words);
 }
 
 function recordDense(c: Compilation, stage: StageOf<'dense'>): void {

@@ -6,20 +6,19 @@ import { MADD, channelStride } from './lanes';
 import { pixelsPerPass, products16, products4 } from './pair-sums';
 
 /**
- * m = (g + g2?) where y > 0 (if relu), written to `masked`; sums f64 [C][2] = (sum m, sum m*xhat),
- * xhat = (z - mean)*invStd. Only y has a halo; masked may be g. A block of pixels is masked and then summed
+ * m = (g + g2?) where y > 0 (if relu), written to `masked`; sums f64 [C][2] = (sum m, sum m*(z - mean)),
+ * added to what is there if `accumulate`. Only y has a halo; masked may be g. A block of pixels is masked and then summed
  * while it is still in the first-level cache.
  */
 export function batchNormBackwardReduce(
   g: usize, g2: usize, y: usize, yHalo: i32, z: usize, coefficients: usize, masked: usize,
-  N: i32, H: i32, W: i32, C: i32, relu: i32, sums: usize,
+  N: i32, H: i32, W: i32, C: i32, relu: i32, sums: usize, accumulate: i32,
 ): void {
   const S = channelStride(C);
   const step = <usize>S << 2;
   const pixels = N * H * W;
   const mean = coefficients + 2 * step;
-  const invStd = coefficients + 3 * step;
-  memory.fill(sums, 0, <usize>C << 4);
+  if (!accumulate) memory.fill(sums, 0, <usize>C << 4);
   const pass = pixelsPerPass(S);
   for (let p = 0; p < pixels; p += pass) {
     const n = min(pass, pixels - p);
@@ -35,14 +34,10 @@ export function batchNormBackwardReduce(
       products4(masked + skip + o, z + skip + o, mean + o, step, n, sums + (<usize>c << 4), C - c);
     }
   }
-  for (let c = 0; c < C; c++) {
-    const p = sums + (<usize>c << 4);
-    store<f64>(p, load<f64>(p, 8) * <f64>load<f32>(invStd + (<usize>c << 2)), 8);
-  }
 }
 
 /**
- * Fills rows 4 and 5 of `coefficients`: B = -scale*invStd*(sum m*xhat)*factor and D = -scale*(sum m)*factor; padding
+ * Fills rows 4 and 5 of `coefficients`: B = -scale*invStd^2*(sum m*(z - mean))*factor and D = -scale*(sum m)*factor; padding
  * lanes 0. They go through memory because V8's revectorization crashes on lanes that are put together one by one.
  */
 function fillBackwardRows(coefficients: usize, step: usize, sums: usize, C: i32, S: i32, factor: f64): void {
@@ -53,7 +48,8 @@ function fillBackwardRows(coefficients: usize, step: usize, sums: usize, C: i32,
     if (c < C) {
       const p = sums + (<usize>c << 4);
       const scale = load<f32>(k);
-      b = -(scale * load<f32>(k + 3 * step) * <f32>(load<f64>(p, 8) * factor));
+      const invStd = <f64>load<f32>(k + 3 * step);
+      b = -(scale * <f32>invStd * <f32>(load<f64>(p, 8) * invStd * factor));
       d = -(scale * <f32>(load<f64>(p) * factor));
     }
     store<f32>(k + 4 * step, b);
@@ -171,6 +167,7 @@ export function batchNormBackwardApply(
   for (let c = 0; c < C; c++) {
     const p = sums + (<usize>c << 4);
     store<f32>(dBeta + (<usize>c << 2), <f32>load<f64>(p));
-    store<f32>(dGamma + (<usize>c << 2), <f32>load<f64>(p, 8));
+    const o = <usize>c << 2;
+    store<f32>(dGamma + o, <f32>(load<f64>(p, 8) * <f64>load<f32>(coefficients + 3 * step + o)));
   }
 }

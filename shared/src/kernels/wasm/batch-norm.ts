@@ -8,19 +8,19 @@ import { MADD, channelStride } from './lanes';
 import { moments16, moments4, pixelsPerPass } from './pair-sums';
 
 /**
- * moments f64 [C][2] = (mean, sum of squared deviations from it) of z [pixels][S].
- * One pass over x - k, k being the first pixel, so that a large mean does not cancel:
+ * moments f64 [C][2] = (mean, sum of squared deviations from it) of z [total][S], gathered in several calls: this
+ * one adds pixels `from` .. `from + pixels`, the one that ends at `total` finishes. One pass over x - k, k being the first pixel, so that a large mean does not cancel:
  * mean = k + sum/P, M2 = squares - sum^2/P (Chan, Golub & LeVeque 1983).
  */
-export function batchNormMoments(z: usize, pixels: i32, C: i32, moments: usize): void {
+export function batchNormMoments(z: usize, from: i32, pixels: i32, total: i32, C: i32, moments: usize): void {
   const S = channelStride(C);
   const step = <usize>S << 2;
-  memory.fill(moments, 0, <usize>C << 4);
-  if (pixels == 0) return;
+  if (from == 0) memory.fill(moments, 0, <usize>C << 4);
+  if (total == 0) return;
   const pass = pixelsPerPass(S);
   for (let p = 0; p < pixels; p += pass) {
     const n = min(pass, pixels - p);
-    const x = z + <usize>p * step;
+    const x = z + <usize>(from + p) * step;
     let c = 0;
     for (; c + 16 <= S; c += 16) {
       const o = <usize>c << 2;
@@ -31,12 +31,13 @@ export function batchNormMoments(z: usize, pixels: i32, C: i32, moments: usize):
       moments4(x + o, z + o, step, n, moments + (<usize>c << 4), C - c);
     }
   }
+  if (from + pixels < total) return;
   for (let c = 0; c < C; c++) {
     const pair = moments + (<usize>c << 4);
     const sum = load<f64>(pair);
     const squares = load<f64>(pair, 8);
-    store<f64>(pair, <f64>load<f32>(z + (<usize>c << 2)) + sum / <f64>pixels);
-    store<f64>(pair, max<f64>(0, squares - (sum * sum) / <f64>pixels), 8);
+    store<f64>(pair, <f64>load<f32>(z + (<usize>c << 2)) + sum / <f64>total);
+    store<f64>(pair, max<f64>(0, squares - (sum * sum) / <f64>total), 8);
   }
 }
 
