@@ -87,6 +87,26 @@ const activationCalls: KernelCase['make'][] = [
   (place) =>
     call('reluForward', { ...shape, x: activation(place), xHalo: 0, y: activation(place), yHalo: 0 }),
   (place) =>
+    call('reluBackward', {
+      ...shape,
+      g: activation(place),
+      g2: 0,
+      y: activation(place, 1),
+      yHalo: 1,
+      dx: activation(place),
+    }),
+  (place) =>
+    call('addForward', {
+      ...shape,
+      a: activation(place),
+      aHalo: 0,
+      b: activation(place),
+      bHalo: 0,
+      y: activation(place, 1),
+      yHalo: 1,
+      relu: 1,
+    }),
+  (place) =>
     call('maxPoolForward', {
       ...pooled,
       x: activation(place),
@@ -97,6 +117,14 @@ const activationCalls: KernelCase['make'][] = [
     }),
   (place) =>
     call('averagePoolForward', { ...pooled, x: activation(place), xHalo: 0, y: halved(place), yHalo: 0 }),
+  (place) =>
+    call('maxPoolBackward', {
+      ...pooled,
+      g: halved(place),
+      positions: halved(place),
+      dx: activation(place),
+    }),
+  (place) => call('globalAveragePoolForward', { ...shape, x: activation(place), xHalo: 0, y: place(4096) }),
 ];
 
 const vectorCalls: KernelCase['make'][] = [
@@ -121,6 +149,28 @@ const vectorCalls: KernelCase['make'][] = [
       momentum: 0.9,
       nesterov: 0,
       weightDecay: 1e-4,
+    });
+  },
+  (place) => {
+    const vector = () => place(4 * parameters);
+    return call('adamUpdate', {
+      w: vector(),
+      g: vector(),
+      m: vector(),
+      v: vector(),
+      wOut: vector(),
+      mOut: vector(),
+      vOut: vector(),
+      n: parameters,
+      gradientScale: 1 / 128,
+      lr: 1e-3,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      correction1: 0.1,
+      correction2: 0.001,
+      weightDecay: 0.01,
+      decoupled: 1,
     });
   },
   (place) =>

@@ -57,7 +57,10 @@ function fillBackwardRows(coefficients: usize, step: usize, sums: usize, C: i32,
   }
 }
 
-/** dz = scale*m + (B*(z - mean) + D) over `rows` rows of 16 channels from channel c on; h: the first row's place in its image. */
+/**
+ * dz = scale*m + (B*(z - mean) + D) over `rows` rows of 16 channels from channel c on; h is the first row's place in
+ * its image.
+ */
 function backwardRows16(
   m: usize, z: usize, dz: usize, dzRow: usize, dzImage: usize, h: i32, H: i32, W: i32, rows: i32,
   coefficients: usize, step: usize, c: i32,

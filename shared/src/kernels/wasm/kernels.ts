@@ -8,7 +8,8 @@ export { batchNormApply, batchNormCoefficients, batchNormMoments, batchNormRunni
 export { batchNormBackwardApply, batchNormBackwardReduce } from './batch-norm-backward';
 export { biasBackward, biasForward } from './bias';
 export { addForward, reluBackward, reluForward } from './activation';
-export { averagePoolBackward, averagePoolForward, globalAveragePoolBackward, globalAveragePoolForward, maxPoolBackward, maxPoolForward } from './pooling';
+export { averagePoolBackward, averagePoolForward, maxPoolBackward, maxPoolForward } from './pooling';
+export { globalAveragePoolBackward, globalAveragePoolForward } from './pooling';
 export { fill, flattenBackward, flattenForward, shortcutBackward, shortcutForward } from './data-movement';
 export { loadImage } from './image';
 export { softmaxCrossEntropy } from './loss';

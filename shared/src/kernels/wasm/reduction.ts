@@ -1,6 +1,7 @@
 // Sums over slots in a fixed tree, and the check for numbers that are none.
 
-/** Floats that go through the whole tree together: 2 KiB, so that 16 levels fit the first-level cache. */
+// Also in `treeSumScratchBytes`.
+/** Floats that go through the whole tree together: 16 levels of them fit a first-level cache. */
 const CHUNK: i32 = 512;
 
 /** out = a + b, n floats. out may be a or b. */
@@ -34,10 +35,14 @@ function add4(a: usize, apart: usize, out: usize, n: i32): void {
   let d = c + apart;
   let k = n >> 4;
   if (k > 0) do {
-    const x0 = f32x4.add(f32x4.add(v128.load(a), v128.load(b)), f32x4.add(v128.load(c), v128.load(d)));
-    const x1 = f32x4.add(f32x4.add(v128.load(a, 16), v128.load(b, 16)), f32x4.add(v128.load(c, 16), v128.load(d, 16)));
-    const x2 = f32x4.add(f32x4.add(v128.load(a, 32), v128.load(b, 32)), f32x4.add(v128.load(c, 32), v128.load(d, 32)));
-    const x3 = f32x4.add(f32x4.add(v128.load(a, 48), v128.load(b, 48)), f32x4.add(v128.load(c, 48), v128.load(d, 48)));
+    const l0 = f32x4.add(v128.load(a), v128.load(b));
+    const l1 = f32x4.add(v128.load(a, 16), v128.load(b, 16));
+    const l2 = f32x4.add(v128.load(a, 32), v128.load(b, 32));
+    const l3 = f32x4.add(v128.load(a, 48), v128.load(b, 48));
+    const x0 = f32x4.add(l0, f32x4.add(v128.load(c), v128.load(d)));
+    const x1 = f32x4.add(l1, f32x4.add(v128.load(c, 16), v128.load(d, 16)));
+    const x2 = f32x4.add(l2, f32x4.add(v128.load(c, 32), v128.load(d, 32)));
+    const x3 = f32x4.add(l3, f32x4.add(v128.load(c, 48), v128.load(d, 48)));
     v128.store(out, x0);
     v128.store(out, x1, 16);
     v128.store(out, x2, 32);
@@ -59,9 +64,9 @@ function add4(a: usize, apart: usize, out: usize, n: i32): void {
 }
 
 /**
- * out[0 .. n) = sum over k < count of slot k's floats [from .. from+n), slot k being at slots + k*slotBytes, in the tree
- * that splits a range at the largest power of two below its width. A stack of partial sums does that: a leaf comes in from
- * the left, equal widths merge, and at the end what is left merges from the right. Four leaves enter
+ * out[0 .. n) = sum over k < count of slot k's floats [from .. from+n), slot k being at slots + k*slotBytes, in the
+ * tree that splits a range at the largest power of two below its width. A stack of partial sums does that: a leaf
+ * comes in from the left, equal widths merge, and at the end what is left merges from the right. Four leaves enter
  * at once where they make a whole subtree. scratch: 16 chunks; count is below 2^16. No slots sum to 0.
  */
 export function treeSum(
