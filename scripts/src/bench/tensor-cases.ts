@@ -21,11 +21,18 @@ function halved(place: Place): number {
   return place(activationBytes(shape.N, shape.H / 2, shape.W / 2, shape.C, 0));
 }
 
-const coefficients = (place: Place): number => place(16 * channelStride(shape.C));
+const coefficients = (place: Place): number => place(24 * channelStride(shape.C));
 
 const activationCalls: KernelCase['make'][] = [
   (place) =>
-    call('batchNormMoments', { z: activation(place), pixels, C: shape.C, moments: place(24 * shape.C) }),
+    call('batchNormMoments', {
+      z: activation(place),
+      from: 0,
+      pixels,
+      total: pixels,
+      C: shape.C,
+      moments: place(24 * shape.C),
+    }),
   (place) =>
     call('batchNormApply', {
       ...shape,
@@ -49,6 +56,7 @@ const activationCalls: KernelCase['make'][] = [
       masked: activation(place),
       relu: 1,
       sums: place(16 * shape.C),
+      accumulate: 0,
     }),
   (place) =>
     call('batchNormBackwardApply', {

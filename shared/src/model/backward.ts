@@ -1,5 +1,4 @@
 /** The backward half of the compiler: the stages in reverse, one or a few kernel calls each. */
-import { convBackwardWeightsScratchBytes, convPackedBackwardDataBytes } from '../kernels/convolution.ts';
 import { channelStride } from '../kernels/kernel.ts';
 import { matmulScratchBytes } from '../kernels/matmul.ts';
 import {
@@ -14,9 +13,10 @@ import {
   withoutHalo,
   wantsGradient,
 } from './compilation.ts';
+import { recordBackwardData, recordBackwardWeights } from './convolution-calls.ts';
 import { GradientTerms, type Term } from './gradient-terms.ts';
+import type { ImageRange } from './image-runs.ts';
 import { type Stage, type StageOf, shapeOf } from './stages.ts';
-import type { Buffer } from './tape.ts';
 
 /** Records the backward calls; afterwards the gradients region holds the shard's gradient sum. */
 export function recordBackward(c: Compilation): void {
@@ -35,8 +35,9 @@ class BackwardRecorder {
   record(): void {
     const last = this.c.stages.at(-1);
     if (!last || !this.c.logitsGradient) throw new Error('no loss to go back from');
-    this.gradients.add(last.output, { buffer: this.c.logitsGradient, halo: 0 });
+    this.gradients.add(last.output, this.c.logitsGradient);
     for (const stage of this.c.stages.toReversed()) this.recordStage(stage);
+    this.c.runs.flush();
   }
 
   private recordStage(stage: Stage): void {
@@ -64,41 +65,14 @@ class BackwardRecorder {
 
   private recordConvolution(stage: StageOf<'convolution'>): void {
     const { c } = this;
-    const x = valueOf(c, stage.input);
-    const { kernel, stride, pad, filters, name } = stage.layer;
+    const placed = { stage, x: valueOf(c, stage.input) };
     const dy = this.haloGradient(stage);
-    const size = { KH: kernel, KW: kernel, IC: x.shape.channels, OC: filters };
-    const shared = { N: c.n, H: x.shape.height, W: x.shape.width, ...size, stride, pad };
-    const output = shapeOf(c.shapes, stage.output);
-    const words = `${batchInWords(c, output)} -> ${batchInWords(c, x.shape)}`;
-    const { IC, OC } = shared;
-    c.tape.emit(
-      'backward',
-      stage.label,
-      `${words.split(' ')[0]} -> ${kernel}x${kernel}x${IC}x${OC}`,
-      'convBackwardWeights',
-      {
-        x: x.buffer,
-        xHalo: x.halo,
-        dy: dy.buffer,
-        dyHalo: dy.halo,
-        dw: parameter(c, c.fixed.gradients, name, 'weight'),
-        ...shared,
-        scratch: c.tape.pooled('scratch', convBackwardWeightsScratchBytes(shared)),
-      },
-    );
+    recordBackwardWeights(c, placed, dy);
     if (!wantsGradient(stage.input)) return;
-    const packed = c.tape.kept(
-      `${name}:packed backward`,
-      convPackedBackwardDataBytes(kernel, kernel, x.shape.channels, filters),
-    );
-    const w = parameter(c, c.fixed.weights, name, 'weight');
-    const packing = { w, packed, ...size, stride, pad };
-    c.tape.emit('prepare', stage.label, `${kernel}x${kernel}x${IC}x${OC}`, 'convPackBackwardData', packing);
     const dx = this.gradients.gradientOf(stage.input);
-    const pointers = { dy: dy.buffer, dyHalo: dy.halo, packed, dx };
-    c.tape.emit('backward', stage.label, words, 'convBackwardData', { ...pointers, ...shared });
-    this.gradients.add(stage.input, { buffer: dx, halo: 0 });
+    const words = `${batchInWords(c, shapeOf(c.shapes, stage.output))} -> ${batchInWords(c, placed.x.shape)}`;
+    recordBackwardData(c, placed, dy, dx, words);
+    this.gradients.add(stage.input, dx);
   }
 
   /** The gradient of a convolution's output in one buffer with the halo that backward-data reads. */
@@ -110,19 +84,19 @@ class BackwardRecorder {
     const { g, g2 } = this.gradients.gather(stage);
     const shape = shapeOf(this.c.shapes, stage.output);
     const dz = this.gradients.gradientOf(stage.output, needed);
-    const size = dimensions(this.c, shape);
+    const size = { ...dimensions(shape), N: this.c.n };
     const dBias = this.c.tape.pooled('scratch', 4 * shape.channels);
     const absent = { y: 0, yHalo: 0, relu: 0 };
-    this.c.tape.emit('backward', stage.label, batchInWords(this.c, shape), 'biasBackward', {
-      g,
-      g2: g2 ?? 0,
-      dz,
+    this.c.runs.whole('backward', stage.label, batchInWords(this.c, shape), 'biasBackward', {
+      g: g.buffer,
+      g2: g2?.buffer ?? 0,
+      dz: dz.buffer,
       dzHalo: needed,
       dBias,
       ...absent,
       ...size,
     });
-    return { buffer: dz, halo: needed };
+    return dz;
   }
 
   private recordDense(stage: StageOf<'dense'>): void {
@@ -132,16 +106,16 @@ class BackwardRecorder {
     const inputs = shapeOf(c.shapes, stage.input).channels;
     const dz = this.gradients.gatherOne(stage);
     const common = { transA: 0, transB: 0, accumulate: 0 };
-    const columns = { A: dz, lda: channelStride(units) };
-    c.tape.emit('backward', stage.label, `${c.n}x${units} -> ${inputs}x${units}`, 'matmul', {
+    const columns = { A: dz.buffer, lda: channelStride(units) };
+    c.runs.whole('backward', stage.label, `${c.n}x${units} -> ${inputs}x${units}`, 'matmul', {
       ...common,
       transA: 1,
       M: inputs,
       N: units,
       K: c.n,
-      A: x,
+      A: x.buffer,
       lda: channelStride(inputs),
-      B: dz,
+      B: dz.buffer,
       ldb: channelStride(units),
       C: parameter(c, c.fixed.gradients, name, 'weight'),
       ldc: units,
@@ -152,9 +126,9 @@ class BackwardRecorder {
     const words = `${c.n}x${units} -> ${c.n}x${inputs}`;
     if (inputs % 4 !== 0) {
       const floats = c.n * channelStride(inputs);
-      c.tape.emit('backward', stage.label, words, 'fill', { p: dx, floats, value: 0 });
+      c.runs.whole('backward', stage.label, words, 'fill', { p: dx.buffer, floats, value: 0 });
     }
-    c.tape.emit('backward', stage.label, words, 'matmul', {
+    c.runs.whole('backward', stage.label, words, 'matmul', {
       ...common,
       transB: 1,
       M: c.n,
@@ -163,11 +137,11 @@ class BackwardRecorder {
       ...columns,
       B: parameter(c, c.fixed.weights, name, 'weight'),
       ldb: units,
-      C: dx,
+      C: dx.buffer,
       ldc: channelStride(inputs),
       scratch: c.tape.pooled('scratch', matmulScratchBytes(c.n, inputs, units)),
     });
-    this.gradients.add(stage.input, { buffer: dx, halo: 0 });
+    this.gradients.add(stage.input, dx);
   }
 
   private recordBatchNorm(stage: StageOf<'batch-norm'>): void {
@@ -181,11 +155,11 @@ class BackwardRecorder {
     const coefficients = c.norms.get(stage.norm)?.coefficients;
     if (!coefficients) throw new Error(`batch-norm ${stage.norm} was not recorded`);
     const words = batchInWords(c, shape);
-    const size = dimensions(c, shape);
-    c.tape.emit('backward', stage.label, words, 'batchNormBackwardReduce', {
+    const size = dimensions(shape);
+    c.runs.images('backward', stage.label, words, 'batchNormBackwardReduce', {
       g,
       g2: g2 ?? 0,
-      y: y.buffer,
+      y,
       yHalo: y.halo,
       z,
       coefficients,
@@ -193,10 +167,13 @@ class BackwardRecorder {
       ...size,
       relu: Number(stage.relu),
       sums,
+      accumulate: ({ from }: ImageRange) => Number(from > 0),
     });
+    // The sums over the whole shard have to be complete.
+    c.runs.flush();
     const dzHalo = this.gradients.haloFor(stage.input);
     const dz = this.gradients.gradientOf(stage.input, dzHalo);
-    c.tape.emit('backward', stage.label, words, 'batchNormBackwardApply', {
+    c.runs.images('backward', stage.label, words, 'batchNormBackwardApply', {
       masked,
       z,
       coefficients,
@@ -208,8 +185,8 @@ class BackwardRecorder {
       dGamma: parameter(c, c.fixed.gradients, stage.norm, 'gamma'),
       dBeta: parameter(c, c.fixed.gradients, stage.norm, 'beta'),
     });
-    this.gradients.add(stage.input, { buffer: dz, halo: dzHalo });
-    if (stage.residual !== null) this.gradients.add(stage.residual, { buffer: masked, halo: 0 });
+    this.gradients.add(stage.input, dz);
+    if (stage.residual !== null) this.gradients.add(stage.residual, masked);
   }
 
   private recordBias(stage: StageOf<'bias'>): void {
@@ -218,18 +195,19 @@ class BackwardRecorder {
     const { g, g2, own } = this.gradients.gather(stage);
     const dzHalo = this.gradients.haloFor(stage.input);
     const dz = own && dzHalo === 0 ? g : this.gradients.gradientOf(stage.input, dzHalo);
-    c.tape.emit('backward', stage.label, batchInWords(c, y.shape), 'biasBackward', {
-      g,
-      g2: g2 ?? 0,
+    c.runs.whole('backward', stage.label, batchInWords(c, y.shape), 'biasBackward', {
+      g: g.buffer,
+      g2: g2?.buffer ?? 0,
       y: y.buffer,
       yHalo: y.halo,
-      dz,
+      dz: dz.buffer,
       dzHalo,
-      ...dimensions(c, y.shape),
+      ...dimensions(y.shape),
+      N: c.n,
       relu: Number(stage.relu),
       dBias: parameter(c, c.fixed.gradients, stage.owner, 'bias'),
     });
-    this.gradients.add(stage.input, { buffer: dz, halo: dzHalo });
+    this.gradients.add(stage.input, dz);
   }
 
   /** ReLU and sum: the gradient, masked where the output is 0, goes to every input. */
@@ -237,18 +215,18 @@ class BackwardRecorder {
     const { c } = this;
     const y = valueOf(c, stage.output);
     const relu = stage.kind === 'relu' || stage.relu;
-    let gradient: Buffer;
+    let gradient: Term;
     if (relu) {
       const { g, g2, own } = this.gradients.gather(stage);
       gradient = own ? g : this.gradients.gradientOf(stage.output);
-      const pointers = { g, g2: g2 ?? 0, y: y.buffer, yHalo: y.halo, dx: gradient };
+      const pointers = { g, g2: g2 ?? 0, y, yHalo: y.halo, dx: gradient };
       const words = batchInWords(c, y.shape);
-      c.tape.emit('backward', stage.label, words, 'reluBackward', { ...pointers, ...dimensions(c, y.shape) });
+      c.runs.images('backward', stage.label, words, 'reluBackward', { ...pointers, ...dimensions(y.shape) });
     } else {
       gradient = this.gradients.gatherOne(stage);
     }
-    this.gradients.add(stage.input, { buffer: gradient, halo: 0 });
-    if (stage.kind === 'add') this.gradients.add(stage.other, { buffer: gradient, halo: 0 });
+    this.gradients.add(stage.input, gradient);
+    if (stage.kind === 'add') this.gradients.add(stage.other, gradient);
   }
 
   private recordPool(stage: StageOf<'max-pool' | 'average-pool' | 'global-average-pool' | 'flatten'>): void {
@@ -258,12 +236,12 @@ class BackwardRecorder {
     const g = this.gradients.gatherOne(stage);
     const dx = this.gradients.gradientOf(stage.input);
     const words = `${batchInWords(c, shapeOf(c.shapes, stage.output))} -> ${batchInWords(c, shape)}`;
-    const size = dimensions(c, shape);
+    const size = dimensions(shape);
     if (stage.kind === 'max-pool') {
       const { kernel: K, stride, pad } = stage.layer;
       const positions = c.positions.get(stage.output);
       if (!positions) throw new Error(`pooling ${stage.output} was not recorded`);
-      c.tape.emit('backward', stage.label, words, 'maxPoolBackward', {
+      c.runs.images('backward', stage.label, words, 'maxPoolBackward', {
         g,
         positions,
         dx,
@@ -274,12 +252,19 @@ class BackwardRecorder {
       });
     } else if (stage.kind === 'average-pool') {
       const { kernel: K, stride, pad } = stage.layer;
-      c.tape.emit('backward', stage.label, words, 'averagePoolBackward', { g, dx, ...size, K, stride, pad });
+      c.runs.images('backward', stage.label, words, 'averagePoolBackward', {
+        g,
+        dx,
+        ...size,
+        K,
+        stride,
+        pad,
+      });
     } else if (stage.kind === 'global-average-pool') {
-      c.tape.emit('backward', stage.label, words, 'globalAveragePoolBackward', { g, dx, ...size });
+      c.runs.images('backward', stage.label, words, 'globalAveragePoolBackward', { g, dx, ...size });
     } else {
-      c.tape.emit('backward', stage.label, words, 'flattenBackward', { g, dx, ...size });
+      c.runs.images('backward', stage.label, words, 'flattenBackward', { g, dx, ...size });
     }
-    this.gradients.add(stage.input, { buffer: dx, halo: 0 });
+    this.gradients.add(stage.input, dx);
   }
 }

@@ -60,7 +60,7 @@ export interface Compilation {
   readonly positions: Map<string, Operand>;
   readonly input: { bytes: Buffer; labels: Buffer; predictions: Buffer };
   /** Gradient of the logits, set by the loss. */
-  logitsGradient: Buffer | null;
+  logitsGradient: (Operand & { readonly halo: number }) | null;
 }
 
 /** Kinds of stages that can write a halo of zeros around their output. */

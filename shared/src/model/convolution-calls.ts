@@ -29,7 +29,12 @@ function weightsInWords(placed: PlacedConvolution): string {
 }
 
 /** Packs the weights, once for each step, and records the forward pass. */
-export function recordForwardConvolution(c: Compilation, placed: PlacedConvolution, y: Value, words: string): void {
+export function recordForwardConvolution(
+  c: Compilation,
+  placed: PlacedConvolution,
+  y: Value,
+  words: string,
+): void {
   const { stage, x } = placed;
   const { kernel, stride, pad, name } = stage.layer;
   const size = sizeOf(placed);

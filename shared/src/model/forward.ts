@@ -16,12 +16,12 @@ import { recordForwardConvolution } from './convolution-calls.ts';
 import type { ImageRange } from './image-runs.ts';
 import { runningOf } from './layout.ts';
 import { type Stage, type StageOf, shapeOf } from './stages.ts';
-import type { Buffer } from './tape.ts';
 
 /** Records the forward calls of every stage, and the loss on the last one's value. */
 export function recordForward(c: Compilation): void {
   for (const stage of c.stages) recordStage(c, stage);
   recordLoss(c);
+  c.runs.flush();
 }
 
 function recordStage(c: Compilation, stage: Stage): void {
@@ -53,15 +53,15 @@ function recordDense(c: Compilation, stage: StageOf<'dense'>): void {
   // The product writes logical columns only; without a bias stage behind it nobody clears the padding lanes.
   if (!stage.layer.bias && units % 4 !== 0) {
     const floats = c.n * channelStride(units);
-    c.tape.emit('forward', stage.label, words, 'fill', { p: y.buffer, floats, value: 0 });
+    c.runs.whole('forward', stage.label, words, 'fill', { p: y.buffer, floats, value: 0 });
   }
-  c.tape.emit('forward', stage.label, words, 'matmul', {
+  c.runs.whole('forward', stage.label, words, 'matmul', {
     transA: 0,
     transB: 0,
     M: c.n,
     N: units,
     K: inputs,
-    A: x,
+    A: x.buffer,
     lda: channelStride(inputs),
     B: parameter(c, c.fixed.weights, stage.layer.name, 'weight'),
     ldb: units,
@@ -85,13 +85,17 @@ function recordBatchNorm(c: Compilation, stage: StageOf<'batch-norm'>): void {
   if (c.mode === 'train') {
     const pixels = pixelsOf(c, shape);
     const moments = momentsOf(c, stage.norm);
-    c.tape.emit('forward', stage.label, words, 'batchNormMoments', {
-      z,
-      pixels,
+    const area = shape.height * shape.width;
+    c.runs.images('forward', stage.label, words, 'batchNormMoments', {
+      // The deviations are taken from the shard's first pixel, so every range sees the tensor from its start.
+      z: { ...z, whole: true },
+      from: ({ from }: ImageRange) => from * area,
+      pixels: ({ count }: ImageRange) => count * area,
+      total: pixels,
       C: channels,
       moments,
     });
-    c.tape.emit('forward', stage.label, `${channels}`, 'batchNormCoefficients', {
+    c.runs.whole('forward', stage.label, `${channels}`, 'batchNormCoefficients', {
       moments,
       pixels,
       gamma,
@@ -103,7 +107,7 @@ function recordBatchNorm(c: Compilation, stage: StageOf<'batch-norm'>): void {
   } else {
     const mean = c.fixed.weights.at(4 * runningOf(c.layout, stage.norm, 'running-mean').offset);
     const variance = c.fixed.weights.at(4 * runningOf(c.layout, stage.norm, 'running-variance').offset);
-    c.tape.emit('forward', stage.label, `${channels}`, 'batchNormRunningCoefficients', {
+    c.runs.whole('forward', stage.label, `${channels}`, 'batchNormRunningCoefficients', {
       runningMean: mean,
       runningVariance: variance,
       gamma,
@@ -115,14 +119,14 @@ function recordBatchNorm(c: Compilation, stage: StageOf<'batch-norm'>): void {
   }
   c.norms.set(stage.norm, { coefficients });
   const residual = stage.residual === null ? null : valueOf(c, stage.residual);
-  c.tape.emit('forward', stage.label, words, 'batchNormApply', {
+  c.runs.images('forward', stage.label, words, 'batchNormApply', {
     z,
     coefficients,
-    residual: residual?.buffer ?? 0,
+    residual: residual ?? 0,
     residualHalo: residual?.halo ?? 0,
-    y: y.buffer,
+    y,
     yHalo: y.halo,
-    ...dimensions(c, shape),
+    ...dimensions(shape),
     relu: Number(stage.relu),
   });
 }
@@ -142,30 +146,29 @@ function recordPass(
   const input = valueOf(c, stage.input);
   const output = allocate(c, stage.output);
   const words = `${batchInWords(c, input.shape)} -> ${batchInWords(c, output.shape)}`;
-  const x = { x: input.buffer, xHalo: input.halo };
-  const y = { y: output.buffer, yHalo: output.halo };
-  const size = dimensions(c, input.shape);
-  const emit: typeof c.tape.emit = (...a) => c.tape.emit(...a);
+  const x = { x: input, xHalo: input.halo };
+  const y = { y: output, yHalo: output.halo };
+  const size = dimensions(input.shape);
+  const emit: typeof c.runs.images = (...a) => c.runs.images(...a);
   const at = ['forward', stage.label, words] as const;
   switch (stage.kind) {
     case 'bias': {
       const bias = parameter(c, c.fixed.weights, stage.owner, 'bias');
-      return emit(...at, 'biasForward', { z: input.buffer, bias, ...y, ...size, relu: Number(stage.relu) });
+      return emit(...at, 'biasForward', { z: input, bias, ...y, ...size, relu: Number(stage.relu) });
     }
     case 'relu':
       return emit(...at, 'reluForward', { ...x, ...y, ...size });
     case 'add': {
       const b = valueOf(c, stage.other);
-      const terms = { a: input.buffer, aHalo: input.halo, b: b.buffer, bHalo: b.halo };
+      const terms = { a: input, aHalo: input.halo, b, bHalo: b.halo };
       return emit(...at, 'addForward', { ...terms, ...y, ...size, relu: Number(stage.relu) });
     }
     case 'max-pool': {
       const { kernel: K, stride, pad } = stage.layer;
       const { height, width, channels } = output.shape;
-      const positions: Buffer = c.tape.pooled(
-        `${stage.output}:positions`,
-        activationBytes(c.n, height, width, channels, 0),
-      );
+      const imageBytes = activationBytes(1, height, width, channels, 0);
+      const buffer = c.tape.pooled(`${stage.output}:positions`, c.n * imageBytes);
+      const positions = { buffer, imageBytes };
       c.positions.set(stage.output, positions);
       return emit(...at, 'maxPoolForward', { ...x, ...y, positions, ...size, K, stride, pad });
     }
@@ -174,15 +177,15 @@ function recordPass(
       return emit(...at, 'averagePoolForward', { ...x, ...y, ...size, K, stride, pad });
     }
     case 'global-average-pool':
-      return emit(...at, 'globalAveragePoolForward', { ...x, y: output.buffer, ...size });
+      return emit(...at, 'globalAveragePoolForward', { ...x, y: output, ...size });
     case 'flatten':
-      return emit(...at, 'flattenForward', { ...x, y: output.buffer, ...size });
+      return emit(...at, 'flattenForward', { ...x, y: output, ...size });
     case 'shortcut': {
       const { N, H, W, C: IC } = size;
       const OC = output.shape.channels;
       return emit(...at, 'shortcutForward', {
         ...x,
-        y: output.buffer,
+        y: output,
         N,
         H,
         W,
@@ -201,14 +204,15 @@ function recordLoss(c: Compilation): void {
   const logits = valueOf(c, last.output);
   const { channels } = shapeOf(c.shapes, last.output);
   if (c.mode === 'train') {
-    c.logitsGradient = c.tape.pooled('logits:gradient', activationBytes(c.n, 1, 1, channels, 0));
+    const imageBytes = activationBytes(1, 1, 1, channels, 0);
+    c.logitsGradient = { buffer: c.tape.pooled('logits:gradient', c.n * imageBytes), imageBytes, halo: 0 };
   }
-  c.tape.emit('forward', 'loss', `${c.n}x${channels}`, 'softmaxCrossEntropy', {
+  c.runs.whole('forward', 'loss', `${c.n}x${channels}`, 'softmaxCrossEntropy', {
     logits: logits.buffer,
     labels: c.input.labels,
     N: c.n,
     C: channels,
-    dLogits: c.logitsGradient ?? 0,
+    dLogits: c.logitsGradient?.buffer ?? 0,
     totals: c.fixed.totals,
     predictions: c.input.predictions,
   });

@@ -4,13 +4,12 @@
  */
 import { activationBytes } from '../kernels/kernel.ts';
 import { batchInWords, type Compilation, dimensions, gradientHalo, wantsGradient } from './compilation.ts';
-import type { ImageShape } from './spec.ts';
+import type { ImageRange, Operand } from './image-runs.ts';
 import { type Stage, type StageOf, shapeOf } from './stages.ts';
 import type { Buffer } from './tape.ts';
 
 /** A term of a gradient. Several values may share one buffer, which then must not be overwritten. */
-export interface Term {
-  readonly buffer: Buffer;
+export interface Term extends Operand {
   /** Halo of the buffer: 0 but for the gradient that goes into a convolution. */
   readonly halo: number;
 }
@@ -19,7 +18,7 @@ export class GradientTerms {
   private readonly c: Compilation;
   private readonly terms = new Map<string, Term[]>();
   /** Shortcut gradients that are added into another term once there is one. */
-  private readonly scatters = new Map<string, { stage: StageOf<'shortcut'>; g: Buffer }[]>();
+  private readonly scatters = new Map<string, { stage: StageOf<'shortcut'>; g: Term }[]>();
   /** How many values hold a buffer as a term. */
   private readonly holders = new Map<Buffer, number>();
   /** The stage that gives a value, to know the halo that the value's gradient needs. */
@@ -47,9 +46,9 @@ export class GradientTerms {
   }
 
   /** A shortcut's gradient, to be added into another term of its input. */
-  scatter(stage: StageOf<'shortcut'>, g: Buffer): void {
+  scatter(stage: StageOf<'shortcut'>, g: Term): void {
     this.scatters.set(stage.input, [...(this.scatters.get(stage.input) ?? []), { stage, g }]);
-    this.holders.set(g, (this.holders.get(g) ?? 0) + 1);
+    this.holders.set(g.buffer, (this.holders.get(g.buffer) ?? 0) + 1);
   }
 
   /** Another reader of a value hands its share of the gradient down. */
@@ -59,50 +58,48 @@ export class GradientTerms {
     this.holders.set(term.buffer, (this.holders.get(term.buffer) ?? 0) + 1);
   }
 
-  private bytesOf(shape: ImageShape, halo = 0): number {
-    return activationBytes(this.c.n, shape.height, shape.width, shape.channels, halo);
-  }
-
   /** A new buffer for the gradient of a value. */
-  gradientOf(name: string, halo = 0): Buffer {
-    return this.c.tape.pooled(`${name}:gradient`, this.bytesOf(shapeOf(this.c.shapes, name), halo));
+  gradientOf(name: string, halo = 0): Term {
+    const { height, width, channels } = shapeOf(this.c.shapes, name);
+    const imageBytes = activationBytes(1, height, width, channels, halo);
+    return { buffer: this.c.tape.pooled(`${name}:gradient`, this.c.n * imageBytes), imageBytes, halo };
   }
 
   /** The gradient of a value as one or two terms without halo. */
-  gather(stage: Stage): { g: Buffer; g2: Buffer | null; own: boolean } {
+  gather(stage: Stage): { g: Term; g2: Term | null; own: boolean } {
     const { c } = this;
     const name = stage.output;
     const shape = shapeOf(c.shapes, name);
     const words = batchInWords(c, shape);
-    const floats = this.bytesOf(shape) / 4;
+    const floats = this.floatsOf(name);
     const terms = [...(this.terms.get(name) ?? [])];
     for (const { stage: shortcut, g } of this.scatters.get(name) ?? []) {
-      this.release(g);
-      let target = terms.find(({ buffer }) => this.holders.get(buffer) === 1)?.buffer;
+      this.release(g.buffer);
+      let target = terms.find(({ buffer, halo }) => halo === 0 && this.holders.get(buffer) === 1);
       if (!target) {
         target = this.gradientOf(name);
-        c.tape.emit('backward', shortcut.label, words, 'fill', { p: target, floats, value: 0 });
-        terms.push({ buffer: target, halo: 0 });
-        this.holders.set(target, 1);
+        c.runs.images('backward', shortcut.label, words, 'fill', { p: target, floats, value: 0 });
+        terms.push(target);
+        this.holders.set(target.buffer, 1);
       }
-      const { N, H, W, C: IC } = dimensions(c, shape);
+      const { N, H, W, C: IC } = dimensions(shape);
       const OC = shapeOf(c.shapes, shortcut.output).channels;
       const size = { N, H, W, IC, OC, stride: shortcut.stride };
-      c.tape.emit('backward', shortcut.label, words, 'shortcutBackward', { g, dx: target, ...size });
+      c.runs.images('backward', shortcut.label, words, 'shortcutBackward', { g, dx: target, ...size });
     }
     while (terms.length > 2) {
       const [a, b] = terms.splice(0, 2) as [Term, Term];
       const out = this.gradientOf(name);
-      c.tape.emit('backward', stage.label, words, 'add', { a: a.buffer, b: b.buffer, out, floats });
-      terms.push({ buffer: out, halo: 0 });
+      c.runs.images('backward', stage.label, words, 'add', { a, b, out, floats });
+      terms.push(out);
       for (const { buffer } of [a, b]) this.release(buffer);
-      this.holders.set(out, 1);
+      this.holders.set(out.buffer, 1);
     }
     const [first, second] = terms;
     if (!first) throw new Error(`value ${name} has no gradient: nothing reads it`);
     const own = this.holders.get(first.buffer) === 1;
     for (const { buffer } of terms) this.release(buffer);
-    return { g: first.buffer, g2: second?.buffer ?? null, own };
+    return { g: first, g2: second ?? null, own };
   }
 
   /** One value less that holds the buffer. */
@@ -117,18 +114,20 @@ export class GradientTerms {
   }
 
   /** The gradient of a value as exactly one term without halo. */
-  gatherOne(stage: Stage): Buffer {
+  gatherOne(stage: Stage): Term {
     const { g, g2, own } = this.gather(stage);
     if (!g2) return g;
     const shape = shapeOf(this.c.shapes, stage.output);
     const out = own ? g : this.gradientOf(stage.output);
-    const floats = this.bytesOf(shape) / 4;
-    this.c.tape.emit('backward', stage.label, batchInWords(this.c, shape), 'add', {
-      a: g,
-      b: g2,
-      out,
-      floats,
-    });
+    const floats = this.floatsOf(stage.output);
+    const words = batchInWords(this.c, shape);
+    this.c.runs.images('backward', stage.label, words, 'add', { a: g, b: g2, out, floats });
     return out;
+  }
+
+  /** Floats of a value's gradient for the images of a range. */
+  private floatsOf(name: string): (range: ImageRange) => number {
+    const { height, width, channels } = shapeOf(this.c.shapes, name);
+    return ({ count }) => activationBytes(count, height, width, channels, 0) / 4;
   }
 }

@@ -110,7 +110,8 @@ export class ImageRuns {
     this.calls = [];
     this.deferred = [];
     const touched = new Map<Buffer, number>();
-    for (const { buffer, imageBytes } of calls.flatMap((call) => call.operands)) touched.set(buffer, imageBytes);
+    for (const { buffer, imageBytes } of calls.flatMap((call) => call.operands))
+      touched.set(buffer, imageBytes);
     const imageBytes = [...touched.values()].reduce((a, b) => a + b, 0);
     const weightBytes = calls.reduce((sum, call) => sum + call.weightBytes, 0);
     // A single call gains nothing from being cut.

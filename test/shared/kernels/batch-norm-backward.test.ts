@@ -1,4 +1,4 @@
-import { channelStride } from '@lockstep/shared/kernels/kernel.ts';
+import { activationBytes, channelStride } from '@lockstep/shared/kernels/kernel.ts';
 import test from 'ava';
 import fc from 'fast-check';
 import { checkGradient } from '../../helpers/finite-difference.ts';
@@ -51,7 +51,7 @@ function layer(c: Case) {
   const dBeta = harness.buffer('f32', C, () => 77);
   const tensors = { z: z.buffer.offset, coefficients: coefficients.offset, N, H, W, C };
   const forward = [
-    ['batchNormMoments', { z: z.buffer.offset, pixels, C, moments: moments.offset }],
+    ['batchNormMoments', { z: z.buffer.offset, pixels, C, moments: moments.offset, from: 0, total: pixels }],
     [
       'batchNormCoefficients',
       {
@@ -76,20 +76,26 @@ function layer(c: Case) {
       },
     ],
   ] as const;
+  /** The sums over images `from` .. `from + count`. */
+  const reduce = (from: number, count: number) => {
+    const skip = from * activationBytes(1, H, W, C, 0);
+    const places = {
+      N: count,
+      z: z.buffer.offset + skip,
+      g: g.buffer.offset + skip,
+      g2: c.two ? g2.buffer.offset + skip : 0,
+      y: y.buffer.offset + from * activationBytes(1, H, W, C, c.yHalo),
+      masked: masked.buffer.offset + skip,
+      accumulate: Number(from > 0),
+    };
+    const rest = { yHalo: c.yHalo, relu: c.relu, sums: sums.offset };
+    return ['batchNormBackwardReduce', { ...tensors, ...places, ...rest }] as const;
+  };
+  // Gathered in two calls where there are two images, as programs do it.
+  const split = Math.ceil(N / 2);
   const backward = [
-    [
-      'batchNormBackwardReduce',
-      {
-        ...tensors,
-        g: g.buffer.offset,
-        g2: c.two ? g2.buffer.offset : 0,
-        y: y.buffer.offset,
-        yHalo: c.yHalo,
-        masked: masked.buffer.offset,
-        relu: c.relu,
-        sums: sums.offset,
-      },
-    ],
+    reduce(0, split),
+    ...(N > 1 ? [reduce(split, N - split)] : []),
     [
       'batchNormBackwardApply',
       {
