@@ -8,7 +8,7 @@ import { recordForward } from './forward.ts';
 import { type Layout, layOut } from './layout.ts';
 import { align } from './memory-plan.ts';
 import type { Program, ProgramMode } from './program.ts';
-import { inferShapes } from './shapes.ts';
+import { inferShapes, refuseUnread } from './shapes.ts';
 import { imagesName, type Model } from './spec.ts';
 import { fuseLayers } from './stages.ts';
 import { Buffer, Tape } from './tape.ts';
@@ -46,6 +46,7 @@ export function compileProgram(
   options: CompileOptions,
 ): Program {
   const shapes = inferShapes(model);
+  refuseUnread(model);
   const layout = layOut(model);
   const stages = fuseLayers(model);
   const tape = new Tape();
