@@ -36,7 +36,7 @@ function trained(input: RecipeInput, updates: number): number[] {
     (kernels[call.kernel] as Kernel).reference(memory, namedArguments(call));
   }
   const at = side(updates % 2).w / 4;
-  return [...memory.values.slice(at, at + n)];
+  return Array.from(memory.values.subarray(at, at + n));
 }
 
 /** Adam and AdamW as in algorithm 1 and 2 of their papers. */
