@@ -7,7 +7,7 @@ import { buildModel } from '@lockstep/shared/model/zoo.ts';
 import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
-import type { Dataset } from '@lockstep/worker/data/dataset.ts';
+import type { Dataset, SplitName } from '@lockstep/worker/data/dataset.ts';
 import { chooseKernels, type KernelChoice } from '@lockstep/worker/rank/kernel-choice.ts';
 import { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
 import { chunkFloats, Store } from '@lockstep/worker/rank/store.ts';
@@ -57,8 +57,11 @@ export function modelFor(recipe: Pick<Recipe, 'model' | 'shortcut'>, dataset: Im
 /** What a model must know of a data set. */
 export type ImagesOf = Pick<Dataset, 'height' | 'width' | 'channels' | 'classes'>;
 
-/** Bytes of one rank's arena: the largest of the programs that a run needs. */
-export function arenaBytesOf(recipe: Recipe, model: Model, dataset: Pick<Dataset, 'train' | 'test'>): number {
+/** How many images each split has. */
+export type SplitCounts = Readonly<Record<SplitName, { readonly count: number }>>;
+
+/** Bytes of one rank's arena: the largest of the programs that a run needs. @throws LockstepError ARENA_TOO_LARGE */
+export function arenaBytesOf(recipe: Recipe, model: Model, dataset: SplitCounts): number {
   const options = { batchNormEpsilon: recipe.batchNormEpsilon };
   const sizes = shardSizes(recipe, dataset.train.count);
   const tests = [evaluationShard, dataset.test.count % evaluationShard].filter((size) => size > 0);

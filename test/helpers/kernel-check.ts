@@ -36,13 +36,15 @@ export interface TestTensor extends Shape {
   readonly buffer: TestBuffer;
 }
 
-/** Small odd shapes: more and fewer channels than any block, images from one pixel on. */
+/** Small odd shapes: more and fewer channels than any block, images from one pixel on, empty batches. */
 export const shapes: fc.Arbitrary<Shape> = fc.record({
-  N: fc.integer({ min: 1, max: 5 }),
+  N: fc.integer({ min: 0, max: 5 }),
   H: fc.integer({ min: 1, max: 9 }),
   W: fc.integer({ min: 1, max: 9 }),
   C: fc.integer({ min: 1, max: 37 }),
 });
+/** The same without empty batches. */
+export const filledShapes = shapes.map((shape) => ({ ...shape, N: Math.max(1, shape.N) }));
 export const halos = fc.integer({ min: 0, max: 2 });
 export const flags = fc.integer({ min: 0, max: 1 });
 export const seeds = fc.integer({ min: 0, max: 1e6 });

@@ -1,7 +1,7 @@
 /** Executes compiled programs with the float32 kernels of one build, as a rank does. */
 import { type BuildName, buildNames } from '@lockstep/shared/kernels/build-name.ts';
 import { instantiateKernels, type KernelInstance } from '@lockstep/shared/kernels/instance.ts';
-import type { Program } from '@lockstep/shared/model/program.ts';
+import type { Program, Step } from '@lockstep/shared/model/program.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
 import { execute } from '@lockstep/worker/rank/profile.ts';
@@ -33,8 +33,16 @@ export function spoil(program: Program, build: BuildName, from: 'prepared' | 'po
   arena.integers.fill(garbageWord, program.regions[from] / 4);
 }
 
+/** Called after each call of forward and backward. */
+export type AfterCall = (step: Step, arena: Arena) => void;
+
 /** Loads, prepares and runs a program. */
-export function runProgram(program: Program, build: BuildName, input: ProgramInput): FloatResult {
+export function runProgram(
+  program: Program,
+  build: BuildName,
+  input: ProgramInput,
+  after: AfterCall | null = null,
+): FloatResult {
   const { arena, kernels } = bound.get(build) as { arena: Arena; kernels: KernelInstance };
   if (program.arenaBytes > arenaBytes) throw new Error(`${program.model.name} needs a larger arena`);
   const { regions, input: places, model, layout, shardSize } = program;
@@ -48,8 +56,10 @@ export function runProgram(program: Program, build: BuildName, input: ProgramInp
     kernels.loadImage(places.bytes, n, ...place, 0, 0, 0, regions.pixelTable);
   }
   execute(program.prepare, kernels);
-  execute(program.forward, kernels);
-  execute(program.backward, kernels);
+  for (const step of [...program.forward, ...program.backward]) {
+    execute([step], kernels);
+    after?.(step, arena);
+  }
   const totals = arena.float64(regions.totals, 2);
   return {
     lossSum: totals[0] as number,

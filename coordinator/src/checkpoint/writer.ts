@@ -4,8 +4,8 @@
  */
 
 import { randomBytes } from 'node:crypto';
-import { access, constants, mkdir, readdir, rename, rm, stat } from 'node:fs/promises';
-import { join } from 'node:path';
+import { access, constants, mkdir, readdir, rename, rm, rmdir, stat } from 'node:fs/promises';
+import { dirname, join, resolve } from 'node:path';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { recipeSha256 } from '@lockstep/shared/recipe.ts';
 import {
@@ -75,16 +75,32 @@ export async function writeCheckpoint(
  * Makes a run's folder and clears leftovers: a folder that cannot be written should show before the first
  * step, and not at the first checkpoint.
  *
+ * @returns the topmost folder that had to be made, or null when all were there
  * @throws LockstepError FILE_UNWRITABLE, DISK_FULL
  */
-export async function prepareRunDirectory(runDirectory: string): Promise<void> {
+export async function prepareRunDirectory(runDirectory: string): Promise<string | null> {
   try {
-    await mkdir(runDirectory, { recursive: true });
+    const made = await mkdir(runDirectory, { recursive: true });
     await access(runDirectory, constants.W_OK);
     await tidyRunDirectory(runDirectory);
+    return made ?? null;
   } catch (thrown) {
     throw asWriteError(thrown, runDirectory);
   }
+}
+
+/**
+ * Takes back the folders that `prepareRunDirectory` made, if nothing came to lie in them: a run that ended
+ * before its first checkpoint leaves no trace. Never fails.
+ */
+export async function dropEmptyRunDirectory(runDirectory: string, made: string | null): Promise<void> {
+  if (made === null) return;
+  const top = resolve(made);
+  let folder = resolve(runDirectory);
+  try {
+    // A folder that holds anything is refused with ENOTEMPTY, and that ends the walk.
+    for (await rmdir(folder); folder !== top; await rmdir(folder)) folder = dirname(folder);
+  } catch {}
 }
 
 function hiddenName(purpose: 'writing' | 'replaced' | 'pruned', name: string): string {

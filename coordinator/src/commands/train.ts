@@ -10,7 +10,7 @@ import { openDataset } from '@lockstep/worker/data/open-dataset.ts';
 import type { Command } from 'commander';
 import { resumeRun, type ResumeOutcome } from '../checkpoint/resume.ts';
 import { defaultRunDirectory } from '../checkpoint/run-directory.ts';
-import { prepareRunDirectory } from '../checkpoint/writer.ts';
+import { dropEmptyRunDirectory, prepareRunDirectory } from '../checkpoint/writer.ts';
 import { interruptible } from '../interruption.ts';
 import { gatherRecipe } from '../recipe-source.ts';
 import { dataDisplay } from '../terminal/data-display.ts';
@@ -67,10 +67,14 @@ async function runTrain(file: string | null, flags: TrainFlags & FlagValues): Pr
   const json = flags.json === true;
   const { listen, end } = json ? jsonDisplay(output) : runDisplay(output);
   const start = await settle(flags, await gatherRecipe(file, recipeFlags(flags)));
-  // Before anything is fetched or computed: a slip in a name should not cost a download.
+  // Before anything is fetched or written: a slip in a name or a size should not cost a download.
   checkModelName(start.recipe.model);
-  describeDataset(start.recipe.dataset);
-  await prepareRunDirectory(start.runDirectory);
+  const entry = describeDataset(start.recipe.dataset);
+  // Loaded here, so that `lockstep --help` and a wrong flag do not wait for the kernels.
+  const { arenaBytesOf, modelFor } = await import('../session.ts');
+  const counts = { train: { count: entry.trainCount }, test: { count: entry.testCount } };
+  arenaBytesOf(start.recipe, modelFor(start.recipe, entry), counts);
+  const made = await prepareRunDirectory(start.runDirectory);
   const interruption = interruptible((cause) => {
     listen({
       type: 'notice',
@@ -79,7 +83,6 @@ async function runTrain(file: string | null, flags: TrainFlags & FlagValues): Pr
   });
   try {
     for (const text of start.notices) listen({ type: 'notice', text });
-    // Loaded here, so that `lockstep --help` and a wrong flag do not wait for the kernels.
     const { train } = await import('../training.ts');
     const progress = dataDisplay(start.recipe.dataset, output, json);
     const dataset = await openDataset(start.recipe.dataset, {
@@ -117,6 +120,7 @@ async function runTrain(file: string | null, flags: TrainFlags & FlagValues): Pr
   } finally {
     end();
     interruption.dispose();
+    await dropEmptyRunDirectory(start.runDirectory, made);
   }
 }
 

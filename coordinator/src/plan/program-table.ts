@@ -8,7 +8,6 @@ import { namedArguments } from '@lockstep/shared/kernels/table.ts';
 import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
-import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import { chunkFloats, layOutStore } from '@lockstep/worker/rank/store.ts';
 import { arenaBytesOf, type ImagesOf, modelFor } from '../session.ts';
 import { shardSizes } from './batch-plan.ts';
@@ -82,7 +81,7 @@ export function planModel({ recipe, data, threads, measure }: PlanOptions): Plan
     rowOf(section, step, seconds && (seconds[i] ?? 0) / all),
   );
   const counts = { train: { count: data.trainCount }, test: { count: data.testCount } };
-  const arenaBytes = arenaBytesOf(recipe, model, counts as Pick<Dataset, 'train' | 'test'>);
+  const arenaBytes = arenaBytesOf(recipe, model, counts);
   const storeBytes = layOutStore({
     parameterCount: layout.parameterCount,
     totalCount: layout.totalCount,

@@ -14,9 +14,9 @@ export function decideCommit(
   slices: readonly SliceReport[],
 ): CommitDecision {
   const missing = plan.shards.findIndex((_, shard) => shards.filter((r) => r.shard === shard).length !== 1);
-  if (missing >= 0 || shards.length !== plan.shards.length) {
-    return refuse(`shard ${missing} did not come in exactly once`);
-  }
+  if (missing >= 0) return refuse(`shard ${missing} did not come in exactly once`);
+  const stray = shards.find((report) => !plan.shards[report.shard]);
+  if (stray) return refuse(`shard ${stray.shard} was not planned`);
   const wrong = shards.find((report) => report.samples !== plan.shards[report.shard]?.length);
   if (wrong) return refuse(`shard ${wrong.shard} counted ${wrong.samples} samples`);
   const badLoss = shards.find((report) => !Number.isFinite(report.lossSum));

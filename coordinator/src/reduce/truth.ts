@@ -1,5 +1,6 @@
 /** The truth: weights, optimizer state and running statistics, on the current side of the store. */
 import { createHash } from 'node:crypto';
+import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { runningOf, type Layout } from '@lockstep/shared/model/layout.ts';
 import { type Moments, mergeMoments, updateRunning } from '@lockstep/shared/reduce/moments.ts';
 import { combineTree } from '@lockstep/shared/reduce/tree.ts';
@@ -24,12 +25,29 @@ export class Truth {
     this.pixelsPerImage = pixelsPerImage;
   }
 
-  /** Puts a state in place: first weights, or a checkpoint's. */
+  /**
+   * Puts a state in place: first weights, or a checkpoint's.
+   *
+   * @throws LockstepError MODEL_INVALID when it is the state of another model, or of other images or classes
+   */
   restore(weights: Float32Array, state: readonly Float32Array[], step: number, updates: number): void {
+    const { parameterCount, totalCount } = this.layout;
+    this.refuseOther('weights and running statistics', weights.length, totalCount);
+    for (const vector of state) this.refuseOther('values of optimizer state', vector.length, parameterCount);
     this.store.weights(this.side).set(weights);
     state.forEach((vector, index) => void this.store.state(this.side, index).set(vector));
     this.step = step;
     this.updates = updates;
+  }
+
+  private refuseOther(what: string, found: number, expected: number): void {
+    if (found === expected) return;
+    throw new LockstepError(
+      'MODEL_INVALID',
+      `The checkpoint holds ${found} ${what}, but the model has ${expected} for these images and classes.`,
+      'Take the data set it was trained on, or one with images and classes like it.',
+      { found, expected },
+    );
   }
 
   /** Makes a step part of the run: running statistics take the moments of the whole batch, the sides swap. */

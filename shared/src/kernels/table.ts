@@ -13,11 +13,13 @@ import { matmulKernels } from './matmul.ts';
 import { optimizerKernels } from './optimizer.ts';
 import { poolingKernels } from './pooling.ts';
 import { reductionKernels } from './reduction.ts';
+import { winogradKernels } from './winograd.ts';
 
 export const kernels = {
   ...elementwiseKernels,
   ...matmulKernels,
   ...convolutionKernels,
+  ...winogradKernels,
   ...batchNormKernels,
   ...batchNormBackwardKernels,
   ...biasKernels,

@@ -9,7 +9,7 @@ import { ImageRuns } from './image-runs.ts';
 import { type Layout, layOut } from './layout.ts';
 import { align } from './memory-plan.ts';
 import type { Program, ProgramMode } from './program.ts';
-import { inferShapes } from './shapes.ts';
+import { inferShapes, refuseUnread } from './shapes.ts';
 import { imagesName, type Model } from './spec.ts';
 import { fuseLayers } from './stages.ts';
 import { Buffer, Tape } from './tape.ts';
@@ -47,6 +47,7 @@ export function compileProgram(
   options: CompileOptions,
 ): Program {
   const shapes = inferShapes(model);
+  refuseUnread(model);
   const layout = layOut(model);
   const stages = fuseLayers(model);
   const tape = new Tape();

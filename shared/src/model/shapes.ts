@@ -36,6 +36,17 @@ export function inferShapes(model: Model): Shapes {
   return shapes;
 }
 
+/**
+ * Refuses a model with a value that nobody reads: it would be computed for nothing and has no gradient.
+ *
+ * @throws LockstepError MODEL_INVALID naming the layer
+ */
+export function refuseUnread(model: Model): void {
+  const read = new Set(model.layers.flatMap((l) => (l.kind === 'add' ? [l.input, l.other] : [l.input])));
+  const unread = model.layers.slice(0, -1).find(({ name }) => !read.has(name));
+  if (unread) throw invalid(model, unread, 'is read by no layer');
+}
+
 function outputShape(model: Model, layer: Layer, input: ImageShape, shapes: Shapes): ImageShape {
   const { height, width, channels } = input;
   switch (layer.kind) {
@@ -43,7 +54,8 @@ function outputShape(model: Model, layer: Layer, input: ImageShape, shapes: Shap
     case 'max-pool':
     case 'average-pool': {
       const { kernel, stride, pad } = layer;
-      if (!(kernel >= 1 && stride >= 1 && pad >= 0 && pad < kernel)) {
+      const whole = [kernel, stride, pad].every(Number.isInteger);
+      if (!(whole && kernel >= 1 && stride >= 1 && pad >= 0 && pad < kernel)) {
         throw invalid(model, layer, `has kernel ${kernel}, stride ${stride}, padding ${pad}`);
       }
       return {
@@ -72,6 +84,8 @@ function outputShape(model: Model, layer: Layer, input: ImageShape, shapes: Shap
     case 'shortcut':
       if (layer.filters < channels)
         throw invalid(model, layer, `cannot drop ${channels - layer.filters} channels`);
+      if (!(Number.isInteger(layer.stride) && layer.stride >= 1))
+        throw invalid(model, layer, `has stride ${layer.stride}`);
       return {
         height: Math.ceil(height / layer.stride),
         width: Math.ceil(width / layer.stride),

@@ -5,7 +5,9 @@
  * Weights and optimizer state exist twice. A step reads one side and writes the other, and the commit swaps
  * them: so a slice may be computed twice when a thread dies, and a step that is refused has changed nothing.
  */
+import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { firstFreeByte } from '@lockstep/shared/kernels/build-name.ts';
+import { largestArenaBytes } from '@lockstep/shared/model/compile.ts';
 import { align } from '@lockstep/shared/model/memory-plan.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 
@@ -91,6 +93,7 @@ export class Store {
   /** @throws LockstepError ARENA_TOO_LARGE */
   static allocate(shape: StoreShape): Store {
     const layout = layOutStore(shape);
+    if (layout.bytes > largestArenaBytes) throw tooLarge(layout);
     return new Store(layout, Arena.allocate(layout.bytes));
   }
 
@@ -114,6 +117,18 @@ export class Store {
     const offset = this.layout.moments + shard * this.layout.momentsBytes;
     return this.arena.float64(offset, 2 * this.layout.batchNormChannels);
   }
+}
+
+/** Unlike an arena, a store shrinks with fewer shards: each has a slot of the model's size. */
+function tooLarge({ bytes, shardsPerStep, parameterCount }: StoreLayout): LockstepError {
+  const gibibytes = (size: number): string => (size / 2 ** 30).toFixed(2);
+  return new LockstepError(
+    'ARENA_TOO_LARGE',
+    `The gradients of ${shardsPerStep} shards, weights and optimizer of ${parameterCount} parameters need a store of ` +
+      `${gibibytes(bytes)} GiB; WebAssembly ends at ${gibibytes(largestArenaBytes)} GiB.`,
+    'Take fewer shardsPerStep.',
+    { bytes, shardsPerStep, limit: largestArenaBytes },
+  );
 }
 
 /** The other side. */

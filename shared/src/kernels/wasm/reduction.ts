@@ -110,18 +110,29 @@ export function treeSum(
   }
 }
 
-/** How many of n floats are NaN or infinite: those whose exponent bits are all ones. */
+/** -1 in every lane whose exponent bits are all ones: NaN or infinite. */
+// @ts-ignore: decorator
+@inline
+function nonFinite(x: v128, exponent: v128): v128 {
+  return i32x4.eq(v128.and(x, exponent), exponent);
+}
+
+/** How many of n floats are NaN or infinite. */
 export function countNonFinite(p: usize, n: i32): i32 {
   const exponent = i32x4.splat(0x7f800000);
-  let found = i32x4.splat(0);
-  let k = n >> 2;
+  let a = i32x4.splat(0);
+  let b = a;
+  let k = n >> 4;
   if (k > 0) do {
-    found = i32x4.sub(found, i32x4.eq(v128.and(v128.load(p), exponent), exponent));
-    p += 16;
+    a = i32x4.sub(a, nonFinite(v128.load(p), exponent));
+    b = i32x4.sub(b, nonFinite(v128.load(p, 16), exponent));
+    a = i32x4.sub(a, nonFinite(v128.load(p, 32), exponent));
+    b = i32x4.sub(b, nonFinite(v128.load(p, 48), exponent));
+    p += 64;
   } while (--k);
-  let total = i32x4.extract_lane(found, 0) + i32x4.extract_lane(found, 1)
-    + i32x4.extract_lane(found, 2) + i32x4.extract_lane(found, 3);
-  for (k = n & 3; k > 0; k--) {
+  a = i32x4.add(a, b);
+  let total = i32x4.extract_lane(a, 0) + i32x4.extract_lane(a, 1) + i32x4.extract_lane(a, 2) + i32x4.extract_lane(a, 3);
+  for (k = n & 15; k > 0; k--) {
     if ((load<u32>(p) & 0x7f800000) == 0x7f800000) total++;
     p += 4;
   }

@@ -1,0 +1,125 @@
+/** The command line of the comparison. */
+import { parseArgs } from 'node:util';
+import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import { checkModelName } from '@lockstep/shared/model/zoo.ts';
+import type { ComparisonOptions } from './comparison.ts';
+import { type EngineName, engineNames, type Workload } from './peer-catalogue.ts';
+import { peerRecipe } from './peer-recipe.ts';
+
+export const usage = `Training steps of Lockstep and of other libraries, side by side in one run.
+
+  npm run peers -- [flags]
+
+  --rounds N        rounds that count (default 5)
+  --seconds S       seconds of each measurement (default 4)
+  --quick           one short round
+  --model NAME      one model only, with --batch N (default: resnet20 with 128 and resnet18 with 64)
+  --batch N         images of a step
+  --shards N        Lockstep's shards of a step (default: the recipe's)
+  --engines LIST    some of lockstep,pytorch,tfjs (default: all)
+  --python PATH     a Python that has torch (default: python3, then the system's)
+  --tfjs FOLDER     a folder whose node_modules has @tensorflow/tfjs, and perhaps @tensorflow/tfjs-backend-wasm
+  --memory          only the peak memory of ResNet-18 at batch 128, two threads
+  --markdown        tables for the README
+  --json            one JSON object a line`;
+
+export interface Flags {
+  readonly workloads: readonly Workload[];
+  readonly options: ComparisonOptions;
+  readonly memory: boolean;
+  readonly format: 'terminal' | 'markdown' | 'json';
+  readonly help: boolean;
+}
+
+/** Pure. @throws LockstepError USAGE, MODEL_UNKNOWN, BATCH_TOO_SMALL */
+export function parseFlags(args: readonly string[]): Flags {
+  const values = read(args);
+  const memory = values.memory === true;
+  const quick = values.quick === true;
+  const shards = values.shards === undefined ? null : positive('shards', values.shards, true);
+  const workloads = workloadsOf(values.model, values.batch, memory, shards);
+  for (const workload of workloads) peerRecipe(workload);
+  const engines = (values.engines ?? engineNames.join(',')).split(',').map(engineFrom);
+  return {
+    workloads,
+    options: {
+      rounds:
+        values.rounds === undefined ? (quick || memory ? 1 : 5) : positive('rounds', values.rounds, true),
+      seconds: values.seconds === undefined ? (quick ? 1 : 4) : positive('seconds', values.seconds, false),
+      engines,
+      quick,
+      python: values.python,
+      tfjs: values.tfjs,
+      ...(memory
+        ? { select: (spec) => spec.cores === 2 && ['lockstep', 'float32'].includes(spec.role) }
+        : {}),
+    },
+    memory,
+    format: values.json === true ? 'json' : values.markdown === true ? 'markdown' : 'terminal',
+    help: values.help === true,
+  };
+}
+
+function workloadsOf(
+  model: string | undefined,
+  batch: string | undefined,
+  memory: boolean,
+  shards: number | null,
+): Workload[] {
+  const size = (fallback: number) => (batch === undefined ? fallback : positive('batch', batch, true));
+  if (memory) return [{ model: model ?? 'resnet18', batch: size(128), shards }];
+  if (model !== undefined) {
+    checkModelName(model);
+    return [{ model, batch: size(model === 'resnet18' ? 64 : 128), shards }];
+  }
+  return [
+    { model: 'resnet20', batch: size(128), shards },
+    { model: 'resnet18', batch: size(64), shards },
+  ];
+}
+
+function read(args: readonly string[]) {
+  try {
+    const { values } = parseArgs({
+      args: [...args],
+      options: {
+        rounds: { type: 'string' },
+        seconds: { type: 'string' },
+        quick: { type: 'boolean' },
+        model: { type: 'string' },
+        batch: { type: 'string' },
+        shards: { type: 'string' },
+        engines: { type: 'string' },
+        python: { type: 'string' },
+        tfjs: { type: 'string' },
+        memory: { type: 'boolean' },
+        markdown: { type: 'boolean' },
+        json: { type: 'boolean' },
+        help: { type: 'boolean' },
+      },
+    });
+    return values;
+  } catch (thrown) {
+    throw wrong(thrown instanceof Error ? thrown.message : String(thrown), 'Try --help.');
+  }
+}
+
+function positive(flag: string, text: string, whole: boolean): number {
+  const value = Number(text);
+  if (Number.isFinite(value) && value > 0 && value <= 65_536 && (!whole || Number.isInteger(value)))
+    return value;
+  throw wrong(
+    `--${flag} is '${text}'.`,
+    `Allowed: ${whole ? 'an integer from 1' : 'a number above 0'} to 65536.`,
+  );
+}
+
+function engineFrom(text: string): EngineName {
+  const engine = engineNames.find((name) => name === text);
+  if (engine !== undefined) return engine;
+  throw wrong(`--engines names '${text}'.`, `Allowed: ${engineNames.join(', ')}, with commas between them.`);
+}
+
+function wrong(what: string, advice: string): LockstepError {
+  return new LockstepError('USAGE', what, advice, {});
+}

@@ -1,0 +1,58 @@
+/** A peer that has started: measures when asked. */
+import { type Command, LineProcess } from './line-process.ts';
+import {
+  type Measured,
+  measureRequest,
+  parsePeerMessage,
+  type PeerMessage,
+  type Ready,
+} from './peer-message.ts';
+
+/** Seconds until a peer must be ready: importing a large library on a busy machine, and its first step. */
+const startLimit = 600;
+
+/** Seconds that a measurement may take: whole steps, and a slow peer finishes the one it has begun. */
+const measureLimit = 1800;
+
+export class PeerProcess {
+  readonly ready: Ready;
+  private readonly lines: LineProcess;
+
+  private constructor(lines: LineProcess, ready: Ready) {
+    this.lines = lines;
+    this.ready = ready;
+  }
+
+  /** Starts a peer. Rejects, with the reason as the message, when it cannot run here. */
+  static async start(command: Command): Promise<PeerProcess> {
+    const lines = new LineProcess(command);
+    try {
+      return new PeerProcess(lines, await next(lines, 'ready', startLimit));
+    } catch (thrown) {
+      await lines.stop();
+      throw thrown;
+    }
+  }
+
+  /** Whole training steps for about so many seconds. Rejects with the reason when the peer fails. */
+  async measure(seconds: number): Promise<Measured> {
+    this.lines.send(measureRequest(seconds));
+    return next(this.lines, 'measured', measureLimit);
+  }
+
+  async stop(): Promise<void> {
+    await this.lines.stop();
+  }
+}
+
+async function next<K extends PeerMessage['kind']>(
+  lines: LineProcess,
+  kind: K,
+  limit: number,
+): Promise<Extract<PeerMessage, { kind: K }>> {
+  for (;;) {
+    const message = parsePeerMessage(await lines.nextLine(limit));
+    if (message?.kind === 'failed') throw new Error(message.reason);
+    if (message?.kind === kind) return message as Extract<PeerMessage, { kind: K }>;
+  }
+}

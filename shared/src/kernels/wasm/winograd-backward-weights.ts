@@ -1,0 +1,155 @@
+// Winograd convolution F(4x4, 3x3), gradient of the weights: the exact gradient of what winograd-forward.ts computes.
+//
+// With V = B^T x B and P = A dy A^T for each tile: dU = sum over tiles of V^T P, element by element, and dw = G^T dU G. The tiles
+// are cut into blocks by the shape alone; a block's sum is formed in one accumulator, tile after tile, and the
+// blocks' sums are added in order.
+import { tileWeights4, tileWeights6 } from './conv-weights-tile';
+import { NR, SIX_ROWS, channelStride } from './lanes';
+import { placeTile } from './tile-store';
+import { transformInputs } from './winograd-inputs';
+import {
+  ELEMENTS, TRANSFORM_BYTES, edgeBytes, gatherTile, planeBytes, tileBytes, transformFilterGradient, transformGradient,
+} from './winograd-tiles';
+
+/** Tiles of a block when there are many. */
+const BLOCK: i32 = 96;
+/** So many tiles are one block, or as many as there are output channels: then V of all tiles is smaller than all of dU. */
+const LEAST_SINGLE: i32 = 128;
+
+/** Bytes in front of the buffers: one product tile of 6 x 16. */
+const TILE_BYTES: i32 = 384;
+
+/** Tiles of a block, from the shape alone: it orders the sum. */
+function tilesOfBlock(tiles: i32, OC: i32): i32 {
+  return tiles <= max(LEAST_SINGLE, (OC + 15) & ~15) ? tiles : BLOCK;
+}
+
+/**
+ * P = A dy A^T for tiles first .. first + count - 1 and one panel of NR output channels from `channel` on, into p [36][count][NR].
+ * Columns beyond the padded channels are left undefined.
+ */
+function transformGradients(
+  dy: usize, halo: i32, N: i32, H: i32, W: i32, C: i32, channel: i32,
+  first: i32, count: i32, p: usize, plane: i32, edge: usize, temporary: usize,
+): void {
+  const tilesY = (H + 3) >> 2;
+  const tilesX = (W + 3) >> 2;
+  const pixel = 4 * channelStride(C);
+  const row = (W + 2 * halo) * pixel;
+  const imageBytes = (H + 2 * halo) * row;
+  const groups = (min(NR, channelStride(C) - channel) + 7) >> 3;
+  // As in transformInputs: the last pixel of the tensor may be too short for a group of 8.
+  const last = (pixel & 16) != 0 ? N * tilesY * tilesX - 1 : -1;
+  let ty = (first / tilesX) % tilesY;
+  let tx = first % tilesX;
+  let image = dy + first / (tilesY * tilesX) * imageBytes + halo * (row + pixel);
+  for (let i = 0; i < count; i++) {
+    if (4 * ty + 4 <= H && 4 * tx + 4 <= W && first + i != last) {
+      const from = image + 4 * (ty * row + tx * pixel + channel);
+      transformGradient(from, row, pixel, groups, p, plane, temporary);
+    } else {
+      gatherTile(image, row, pixel, 0, H, W, 4 * ty, 4 * tx, 4, edge);
+      transformGradient(edge + 4 * channel, 4 * pixel, pixel, groups, p, plane, temporary);
+    }
+    p += 4 * NR;
+    if (++tx == tilesX) {
+      tx = 0;
+      if (++ty == tilesY) {
+        ty = 0;
+        image += imageBytes;
+      }
+    }
+  }
+}
+
+/** du [channelStride(IC)][NR] (+)= V^T P of one element and one panel, over `count` tiles. */
+function weightProduct(
+  count: i32, v: usize, vTile: i32, p: usize, du: usize, lanes: i32, add: bool, tile: usize,
+): void {
+  let channel = 0;
+  while (channel < lanes) {
+    // 4 and 8 channels are tiles of four; anything else begins with six and ends in fours.
+    const left = lanes - channel;
+    const height = !SIX_ROWS || left == 4 || left == 8 ? 4 : 6;
+    const out = add || left < height ? tile : du;
+    if (height == 6) tileWeights6(1, 1, count, v, vTile, 0, 0, p, out);
+    else tileWeights4(1, 1, count, v, vTile, 0, 0, p, out);
+    if (out == tile) placeTile(tile, du, 4 * NR, min(height, left), NR, add);
+    v += 4 * height;
+    du += 4 * NR * height;
+    channel += height;
+  }
+}
+
+/** dw[..][..][IC][first .. first + columns - 1] = G^T du G of one panel. */
+function weightsOfPanel(
+  du: usize, plane: i32, dw: usize, IC: i32, OC: i32, columns: i32, edge: usize, temporary: usize,
+): void {
+  for (let j = 0; j < columns; j += 8) {
+    if (j + 8 <= columns) {
+      transformFilterGradient(IC, du + 4 * j, plane, 4 * NR, dw + 4 * j, 4 * IC * OC, 4 * OC, temporary);
+      continue;
+    }
+    for (let row = 0; row < IC; row++) {
+      transformFilterGradient(1, du + 4 * (j + row * NR), plane, 4 * NR, edge, 32, 0, temporary);
+      for (let tap = 0; tap < 9; tap++) {
+        memory.copy(dw + 4 * ((tap * IC + row) * OC + j), edge + 32 * tap, 4 * (columns - j));
+      }
+    }
+  }
+}
+
+/**
+ * dw [3][3][IC][OC] = gradient of the weights of a 3x3 convolution of stride 1, summed over all N images; overwritten.
+ *
+ * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad. dy: [N][OH + 2 dyHalo][OW + 2 dyHalo][channelStride(OC)],
+ * dyHalo any. scratch: `winogradBackwardWeightsScratchBytes(..)` bytes.
+ */
+export function winogradBackwardWeights(
+  x: usize, xHalo: i32, dy: usize, dyHalo: i32, dw: usize,
+  N: i32, H: i32, W: i32, IC: i32, OC: i32, pad: i32, scratch: usize,
+): void {
+  const OH = H + 2 * pad - 2;
+  const OW = W + 2 * pad - 2;
+  const tilesY = (OH + 3) >> 2;
+  const tilesX = (OW + 3) >> 2;
+  const tiles = N * tilesY * tilesX;
+  if (tiles <= 0) {
+    memory.fill(dw, 0, 4 * 9 * IC * OC);
+    return;
+  }
+  const block = tilesOfBlock(tiles, OC);
+  const single = block == tiles;
+  const lanes = channelStride(IC);
+  const vTile = tileBytes(IC);
+  const vPlane = planeBytes(block * vTile);
+  const pPlane = planeBytes(block * 4 * NR);
+  const duPlane = planeBytes(lanes * 4 * NR);
+  const tile = scratch + TRANSFORM_BYTES;
+  const edge = tile + TILE_BYTES;
+  const v = edge + edgeBytes(max(IC, OC));
+  // Six channels are read at a time, so up to two beyond the last of V: 64 bytes lie between.
+  const p = v + ELEMENTS * vPlane + 64;
+  const allDu = p + ELEMENTS * pPlane;
+  for (let first = 0; first < tiles; first += block) {
+    const count = min(block, tiles - first);
+    transformInputs(x, xHalo, N, H, W, IC, pad, tilesY, tilesX, first, count, v, vPlane, edge, scratch);
+    let du = allDu;
+    for (let channel = 0; channel < OC; channel += NR) {
+      transformGradients(dy, dyHalo, N, OH, OW, OC, channel, first, count, p, pPlane, edge, scratch);
+      for (let e = 0; e < ELEMENTS; e++) {
+        weightProduct(
+          count, v + e * vPlane, vTile, p + e * pPlane, du + e * duPlane, lanes, first > 0, tile,
+        );
+      }
+      if (single) weightsOfPanel(du, duPlane, dw + 4 * channel, IC, OC, min(NR, OC - channel), edge, scratch);
+      else du += ELEMENTS * duPlane;
+    }
+  }
+  if (single) return;
+  let du = allDu;
+  for (let channel = 0; channel < OC; channel += NR) {
+    weightsOfPanel(du, duPlane, dw + 4 * channel, IC, OC, min(NR, OC - channel), edge, scratch);
+    du += ELEMENTS * duPlane;
+  }
+}
