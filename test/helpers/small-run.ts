@@ -1,0 +1,116 @@
+/** Whole training steps on a few small images: with one rank in this thread, or on a pool of threads. */
+import type { Workforce } from '@lockstep/coordinator/cluster/workforce.ts';
+import { Truth } from '@lockstep/coordinator/reduce/truth.ts';
+import { type CommittedStep, runSteps } from '@lockstep/coordinator/run-loop.ts';
+import { arenaBytesOf, modelFor, openSession, type Session } from '@lockstep/coordinator/session.ts';
+import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
+import type { BuildName } from '@lockstep/shared/kernels/build-name.ts';
+import { initialise } from '@lockstep/shared/model/initialisation.ts';
+import { layOut } from '@lockstep/shared/model/layout.ts';
+import { inferShapes } from '@lockstep/shared/model/shapes.ts';
+import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
+import type { Recipe } from '@lockstep/shared/recipe.ts';
+import { describeDataset } from '@lockstep/worker/data/catalogue.ts';
+import type { Dataset } from '@lockstep/worker/data/dataset.ts';
+import { generateDataset } from '@lockstep/worker/data/synthetic.ts';
+import type { KernelChoice } from '@lockstep/worker/rank/kernel-choice.ts';
+import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
+import { Rank } from '@lockstep/worker/rank/rank.ts';
+import { chunkFloats, Store } from '@lockstep/worker/rank/store.ts';
+import type { RankTask, ReportOf } from '@lockstep/worker/rank/tasks.ts';
+
+/** The synthetic patterns, fewer and smaller. */
+export function smallDataset(trainCount: number, size: number): Dataset {
+  const entry = describeDataset('synthetic');
+  return generateDataset({ ...entry, height: size, width: size, trainCount, testCount: 7, sha256: null });
+}
+
+/** One rank in this thread that does everything. */
+class InlineRank implements Workforce {
+  readonly ranks = 1;
+  readonly nodes = 1;
+  readonly rank: Rank;
+
+  constructor(rank: Rank) {
+    this.rank = rank;
+  }
+
+  private async all<T extends RankTask>(tasks: readonly T[]): Promise<ReportOf<T>[]> {
+    return tasks.map((task) => this.rank.run(task) as ReportOf<T>);
+  }
+
+  computeShards: Workforce['computeShards'] = (tasks) => this.all(tasks);
+  updateSlices: Workforce['updateSlices'] = (tasks) => this.all(tasks);
+  evaluate: Workforce['evaluate'] = (tasks) => this.all(tasks);
+  async close(): Promise<void> {}
+}
+
+/** A run whose only rank lives in this thread, at its first weights. */
+export async function inlineRun(recipe: Recipe, dataset: Dataset, build: BuildName = 'fma-narrow') {
+  const model = modelFor(recipe, dataset);
+  const layout = layOut(model);
+  const store = Store.allocate({
+    parameterCount: layout.parameterCount,
+    totalCount: layout.totalCount,
+    batchNormChannels: layout.batchNormChannels,
+    shardsPerStep: recipe.shardsPerStep,
+    state: stateNames(recipe.optimizer),
+    ranks: 1,
+    scratchBytes: treeSumScratchBytes(chunkFloats),
+  });
+  const rank = new Rank({
+    index: 0,
+    recipe,
+    model,
+    dataset,
+    module: await compileKernels(build),
+    storeMemory: store.arena.memory,
+    storeLayout: store.layout,
+    arenaBytes: arenaBytesOf(recipe, model, dataset),
+    profiled: false,
+  });
+  const pixels = new Map<string, number>();
+  for (const [name, { height, width }] of inferShapes(model)) pixels.set(name, height * width);
+  const truth = new Truth(layout, store, pixels);
+  truth.restore(initialise(layout, recipe.seed), [], 0, 0);
+  return { model, layout, store, rank, truth, workforce: new InlineRank(rank) };
+}
+
+/** A session on threads, at its first weights; kernels are not measured, so that the test is quick. */
+export async function threadedRun(
+  recipe: Recipe,
+  dataset: Dataset,
+  threads: number,
+  onLost: (task: string, shard: number | null, reason: string) => void = () => {},
+): Promise<Session> {
+  const kernels: KernelChoice = {
+    build: 'fma-narrow',
+    module: await compileKernels('fma-narrow'),
+    fingerprint: '',
+    reason: 'a test asks for it',
+  };
+  const session = await openSession({ recipe, dataset, threads, kernels, onLost });
+  session.truth.restore(initialise(session.layout, recipe.seed), [], 0, 0);
+  return session;
+}
+
+/** Runs steps up to `lastStep`; returns what was committed. */
+export async function steps(
+  recipe: Recipe,
+  dataset: Dataset,
+  run: { readonly truth: Truth; readonly workforce: Workforce },
+  lastStep: number,
+  afterCommit: (committed: CommittedStep) => Promise<void> = async () => {},
+): Promise<CommittedStep[]> {
+  const committed: CommittedStep[] = [];
+  const { truth, workforce } = run;
+  const signal = new AbortController().signal;
+  await runSteps(
+    { recipe, trainCount: dataset.train.count, lastStep, workforce, truth, signal },
+    async (step) => {
+      committed.push(step);
+      await afterCommit(step);
+    },
+  );
+  return committed;
+}
