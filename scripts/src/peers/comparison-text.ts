@@ -3,7 +3,7 @@ import { asBytes, asRate } from '@lockstep/coordinator/terminal/format.ts';
 import Table from 'cli-table3';
 import type { Comparison } from './comparison.ts';
 import { lockstepRatio, median, type Samples, type Verdict } from './figures.ts';
-import type { Missing } from './peer-discovery.ts';
+import { missingLine } from './peer-discovery.ts';
 
 export const heads = ['training', 'cores', 'images/s', 'lowest-highest', 'peak memory', 'Lockstep / this'];
 
@@ -47,10 +47,6 @@ function heading({ workload, rounds, seconds }: Comparison): string {
 export function versions(samples: readonly Samples[]): string[] {
   const chosen = samples.map(({ version, detail }) => (detail === '' ? version : `${version} (${detail})`));
   return [...new Set(chosen)];
-}
-
-export function missingLine({ title, reason, remedy }: Missing): string {
-  return `not measured: ${title}: ${reason}${remedy === '' ? '' : `. ${remedy}`}`;
 }
 
 /** A closing line: the ratio, its target, whether it is met. */

@@ -102,3 +102,8 @@ export function leftOut(engine: EngineName): Missing {
   const titles = { lockstep: 'Lockstep', pytorch: 'PyTorch', tfjs: 'TensorFlow.js' };
   return { title: titles[engine], reason: 'left out by --engines', remedy: '' };
 }
+
+/** Pure: what is missing, as one line. */
+export function missingLine({ title, reason, remedy }: Missing): string {
+  return `not measured: ${title}: ${reason}${remedy === '' ? '' : `. ${remedy}`}`;
+}
