@@ -181,6 +181,16 @@ test('float32 travels as it is', (t) => {
   t.throws(() => decodeFloats(bytes, 'f32', new Float32Array(3)), { instanceOf: RangeError });
 });
 
+test('long vectors round in place as they travel', (t) => {
+  for (const dtype of ['bf16', 'f16'] as const) {
+    const values = Float32Array.from({ length: 9001 }, (_, i) => Math.sin(i) * 1.001 ** i);
+    const back = new Float32Array(values.length);
+    const notFinite = decodeFloats(encodeFloats(values, dtype).bytes, dtype, back);
+    t.is(roundFloats(values, dtype), notFinite);
+    t.deepEqual(values, back);
+  }
+});
+
 test('finite means neither NaN nor infinite, wherever it stands', (t) => {
   const values = new Float32Array(1000).fill(3.4e38);
   t.true(isAllFinite(values));
