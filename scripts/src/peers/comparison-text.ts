@@ -3,6 +3,7 @@ import { asBytes, asRate } from '@lockstep/coordinator/terminal/format.ts';
 import Table from 'cli-table3';
 import type { Comparison } from './comparison.ts';
 import { lockstepRatio, median, type Samples, type Verdict } from './figures.ts';
+import { limitInWords, machineLine } from './machine.ts';
 import { missingLine } from './peer-discovery.ts';
 
 export const heads = ['training', 'cores', 'images/s', 'lowest-highest', 'peak memory', 'Lockstep / this'];
@@ -37,10 +38,10 @@ export function modelTitle(model: string): string {
   return model.replace(/^resnet(\d+)$/, 'ResNet-$1');
 }
 
-function heading({ workload, rounds, seconds }: Comparison): string {
+function heading({ workload, rounds, seconds, limit }: Comparison): string {
   const { model, batch } = workload;
   const medians = rounds === 1 ? 'one round' : `medians of ${rounds} alternating rounds`;
-  return `${modelTitle(model)}, batch ${batch}: a training step (forward, backward, Adam), ${medians} of ${seconds} s`;
+  return `${modelTitle(model)}, batch ${batch}: a training step (forward, backward, Adam), ${medians} of ${seconds} s${limitInWords(limit)}`;
 }
 
 /** Every library once, with what it chose. */
@@ -69,6 +70,7 @@ export function terminalText(comparison: Comparison, closing: readonly Verdict[]
     heading(comparison),
     table.toString(),
     ...versions(samples),
+    machineLine(),
     ...missing.map(missingLine),
     ...closing.map(verdictLine),
     '',
@@ -85,7 +87,7 @@ export function markdownText(comparison: Comparison, closing: readonly Verdict[]
     '| --- | ---: | ---: | ---: | ---: | ---: |',
     ...rows(samples).map(line),
     '',
-    `${versions(samples).join('; ')}.`,
+    `${[...versions(samples), machineLine()].join('; ')}.`,
     '',
     ...[...missing.map(missingLine), ...closing.map(verdictLine)].map((text) => `- ${text}`),
     '',

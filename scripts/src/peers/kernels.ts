@@ -3,13 +3,14 @@
  * Rates are effective: the direct algorithm's operations divided by the time, whatever computes it.
  *
  *   npm run peers:kernels -- [--rounds N] [--time MS] [--only TEXT] [--quick] [--clock wall|processor]
- *                            [--markdown] [--json]
+ *                            [--vectors avx2] [--markdown] [--json]
  *
  * Without oneDNN it says how to get it and measures Lockstep alone. LOCKSTEP_KERNELS=narrow measures the 128-bit build.
  */
 import { parseArgs } from 'node:util';
 import { standardOutput } from '@lockstep/coordinator/terminal/output.ts';
 import { ProgressBar } from '@lockstep/coordinator/terminal/progress-bar.ts';
+import { limitFrom } from './comparison-flags.ts';
 import { algorithms, usedAlgorithm } from './kernel-calls.ts';
 import {
   kernelMarkdown,
@@ -20,6 +21,7 @@ import {
 } from './kernel-figures.ts';
 import { type OperationCase, operationCases, operationTitle } from './kernel-shapes.ts';
 import { LockstepKernels } from './lockstep-kernels.ts';
+import { machineLine } from './machine.ts';
 import { buildOnednn } from './onednn-build.ts';
 import { OnednnProcess } from './onednn-process.ts';
 import { type Missing, missingLine } from './peer-discovery.ts';
@@ -30,6 +32,7 @@ const { values: flags } = parseArgs({
     time: { type: 'string' },
     only: { type: 'string', default: '' },
     quick: { type: 'boolean', default: false },
+    vectors: { type: 'string' },
     clock: { type: 'string', default: 'wall' },
     markdown: { type: 'boolean', default: false },
     json: { type: 'boolean', default: false },
@@ -37,6 +40,7 @@ const { values: flags } = parseArgs({
 });
 const rounds = Number(flags.rounds ?? (flags.quick ? 1 : 5));
 const time = Number(flags.time ?? (flags.quick ? 20 : 100));
+const limit = flags.vectors === undefined ? null : limitFrom(flags.vectors);
 const clock = flags.clock === 'processor' ? 'processor' : 'wall';
 if (!(Number.isInteger(rounds) && rounds > 0 && time > 0)) {
   throw new Error('--rounds is a positive integer, --time a positive number of milliseconds');
@@ -50,7 +54,7 @@ interface Onednn {
 async function startOnednn(): Promise<Onednn> {
   const built = await buildOnednn();
   if ('missing' in built) return { process: null, missing: built.missing };
-  return { process: await OnednnProcess.start(built.program), missing: null };
+  return { process: await OnednnProcess.start(built.program, limit), missing: null };
 }
 
 /** Every operation in every round: oneDNN and ours in turn, one at a time. */
@@ -99,10 +103,12 @@ const versions = onednn.process ? `${onednn.process.version}; ${own}` : own;
 if (flags.json) {
   const lines: object[] = figures.map((found) => ({ type: 'kernel', ...found }));
   if (onednn.missing) lines.push({ type: 'missing', ...onednn.missing });
-  lines.push({ type: 'result', rounds, time, clock, versions, registers });
+  lines.push({ type: 'result', rounds, time, clock, versions, machine: machineLine(), registers });
   for (const line of lines) console.log(JSON.stringify(line));
 } else {
-  console.log(`${rounds} alternating rounds of ${time} ms, one thread, ${clock} clock; ${versions}`);
+  console.log(
+    `${rounds} alternating rounds of ${time} ms, one thread, ${clock} clock; ${versions}; ${machineLine()}`,
+  );
   console.log(flags.markdown ? `\n${kernelMarkdown(figures)}\n` : kernelTable(figures));
   console.log(`register-only loop: ${Math.max(...registers).toFixed(0)} GFLOP/s`);
   console.log(productLine(figures));

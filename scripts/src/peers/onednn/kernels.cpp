@@ -40,6 +40,16 @@ double millisecondsSince(Clock::time_point begun) {
   return std::chrono::duration<double, std::milli>(Clock::now() - begun).count();
 }
 
+// The vector instructions that the library uses here, unless ONEDNN_MAX_CPU_ISA forbids them.
+const char* vectorInstructions() {
+  const unsigned found = static_cast<unsigned>(get_effective_cpu_isa());
+  const auto has = [found](cpu_isa wanted) {
+    return (found & static_cast<unsigned>(wanted)) == static_cast<unsigned>(wanted);
+  };
+  if (has(cpu_isa::avx512_core)) return "AVX-512";
+  return has(cpu_isa::avx2) ? "AVX2" : "less than AVX2";
+}
+
 // Small values around zero, none subnormal: as the other side fills its buffers.
 void fill(float* values, size_t count) {
   for (size_t i = 0; i < count; i++) values[i] = static_cast<float>((i * 7) % 11) / 10 - 0.5f;
@@ -166,8 +176,8 @@ int main() {
   const engine processor(engine::kind::cpu, 0);
   const stream queue(processor);
   const auto* version = dnnl_version();
-  std::printf("{\"ready\": {\"version\": \"oneDNN %d.%d.%d\", \"detail\": \"one thread\"}}\n", version->major,
-              version->minor, version->patch);
+  std::printf("{\"ready\": {\"version\": \"oneDNN %d.%d.%d\", \"detail\": \"%s\"}}\n", version->major,
+              version->minor, version->patch, vectorInstructions());
   std::fflush(stdout);
   // Buffers and compiled code of a case stay for the next round.
   std::map<std::string, Work> known;
