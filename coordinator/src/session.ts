@@ -62,12 +62,11 @@ export type SplitCounts = Readonly<Record<SplitName, { readonly count: number }>
 
 /** Bytes of one rank's arena: the largest of the programs that a run needs. @throws LockstepError ARENA_TOO_LARGE */
 export function arenaBytesOf(recipe: Recipe, model: Model, dataset: SplitCounts): number {
-  const options = { batchNormEpsilon: recipe.batchNormEpsilon };
   const sizes = shardSizes(recipe, dataset.train.count);
   const tests = [evaluationShard, dataset.test.count % evaluationShard].filter((size) => size > 0);
   return Math.max(
-    ...sizes.map((size) => compileProgram(model, 'train', size, options).arenaBytes),
-    ...tests.map((size) => compileProgram(model, 'evaluate', size, options).arenaBytes),
+    ...sizes.map((size) => compileProgram(model, 'train', size, recipe).arenaBytes),
+    ...tests.map((size) => compileProgram(model, 'evaluate', size, recipe).arenaBytes),
   );
 }
 

@@ -123,7 +123,11 @@ export const recipeRows = {
   ),
   batchNormEpsilon: number(1e-5, { min: 0, max: 1, above: true }, 'added to the variance'),
   arithmetic: choice('fma', ['fma', 'mul-add'], 'multiply and add in one rounding, or in two'),
-  convolution: choice('direct', ['direct'], 'algorithm of the convolutions'),
+  convolution: choice(
+    'winograd',
+    ['winograd', 'direct'],
+    'algorithm of 3x3 convolutions of stride 1 with 16 channels and more',
+  ),
 };
 
 type Rows = typeof recipeRows;

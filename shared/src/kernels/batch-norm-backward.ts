@@ -10,7 +10,22 @@ export const batchNormBackwardKernels = {
    * Only y has a halo; masked may be g; g2 = 0: absent; y is not read without relu.
    */
   batchNormBackwardReduce: defineKernel({
-    parameters: ['g', 'g2', 'y', 'yHalo', 'z', 'coefficients', 'masked', 'N', 'H', 'W', 'C', 'relu', 'sums', 'accumulate'],
+    parameters: [
+      'g',
+      'g2',
+      'y',
+      'yHalo',
+      'z',
+      'coefficients',
+      'masked',
+      'N',
+      'H',
+      'W',
+      'C',
+      'relu',
+      'sums',
+      'accumulate',
+    ],
     group: 'batch-norm',
     flops: (a) => (a.g2 ? 5 : 4) * a.N * a.H * a.W * a.C,
     bytes: (a) => (12 + (a.g2 ? 4 : 0) + (a.relu ? 4 : 0)) * floatsOf(a),

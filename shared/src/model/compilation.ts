@@ -31,6 +31,8 @@ export interface FixedBuffers {
 export interface CompileOptions {
   /** Added to the variance before the root; Ioffe & Szegedy 2015. */
   readonly batchNormEpsilon: number;
+  /** `direct`: never Winograd's kernels. */
+  readonly convolution?: 'winograd' | 'direct';
 }
 
 /** What a batch-norm stage leaves for its backward. */

@@ -190,8 +190,7 @@ export class Rank {
     const known = this.programs.get(key);
     if (known) return known;
     const { model, dataset, recipe } = this.setup;
-    const { batchNormEpsilon } = recipe;
-    const program = compileProgram(model, mode, size, { batchNormEpsilon });
+    const program = compileProgram(model, mode, size, recipe);
     const table = normalisationTable(dataset.mean, dataset.deviation, dataset.channels);
     this.arena.float32(program.regions.pixelTable, table.length).set(table);
     this.programs.set(key, program);
