@@ -121,7 +121,7 @@ export type ConvolutionPass = 'forward' | 'backwardData' | 'backwardWeights';
  * - tiles mostly inside the image: at a quarter covered (2 x 2) the weights' gradient is slower, at 0.39 (5 x 5) equal;
  * - a few tiles at least, or transforming the filters costs more than the products save.
  */
-export function usesWinograd(s: ConvolutionShape, pass: ConvolutionPass): boolean {
+export function usesWinograd(s: ConvolutionShape, pass: ConvolutionPass = 'forward'): boolean {
   const suitable = s.KH === 3 && s.KW === 3 && s.stride === 1 && s.pad <= 2 && Math.min(s.IC, s.OC) >= 8;
   if (!suitable) return false;
   const height = pass === 'backwardData' ? s.H : outputSize(s.H, 3, 1, s.pad);
