@@ -21,11 +21,18 @@ import type { ConvolutionCase, OperationCase, ProductCase } from './kernel-shape
 export const algorithms = ['direct', 'winograd'] as const;
 export type Algorithm = (typeof algorithms)[number];
 
+/** The kernels' own names of the passes. */
+const passNames = {
+  forward: 'forward',
+  'backward-data': 'backwardData',
+  'backward-weights': 'backwardWeights',
+} as const;
+
 /** What a training program takes for this operation. */
 export function usedAlgorithm(entry: OperationCase): Algorithm {
-  return entry.kind === 'convolution' && usesWinograd({ ...shapeOf(entry), KH: 3, KW: 3, stride: 1 })
-    ? 'winograd'
-    : 'direct';
+  if (entry.kind === 'product') return 'direct';
+  const shape = { ...shapeOf(entry), KH: 3, KW: 3, stride: 1 };
+  return usesWinograd(shape, passNames[entry.pass]) ? 'winograd' : 'direct';
 }
 
 /** Places the buffers and makes the call; null when the algorithm does not do this operation. */

@@ -8,14 +8,19 @@ import type { Missing } from './peer-discovery.ts';
 const source = join(import.meta.dirname, 'onednn', 'kernels.cpp');
 /** A build folder, so git and the formatter leave it alone. */
 const folder = join(import.meta.dirname, '..', '..', 'build');
-const program = join(folder, 'onednn-kernels');
 
 const remedy = 'On Debian: apt-get install g++ libdnnl-dev.';
 
-/** Path of the program, compiled anew when its source is newer; or why there is none. */
+/**
+ * Path of the program, compiled anew when its source is newer; or why there is none.
+ *
+ * @param name of the program in the build folder
+ */
 export async function buildOnednn(
   compiler = process.env['CXX'] ?? 'g++',
+  name = 'onednn-kernels',
 ): Promise<{ readonly program: string } | { readonly missing: Missing }> {
+  const program = join(folder, name);
   try {
     if ((await modified(program)) <= (await modified(source))) {
       await mkdir(folder, { recursive: true });

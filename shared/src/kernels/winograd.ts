@@ -2,6 +2,9 @@
  * Winograd convolution F(4x4, 3x3) in its three passes, and packing of its filters: 3x3 kernels, stride 1, pad 0 to 2, any
  * size and channel count, on the tensors of the direct convolution (ARCHITECTURE.md, Tensors).
  *
+ * Sequence for a layer: once per weights `winogradPackForward` and `winogradPackBackwardData`, then the passes. `usesWinograd` says
+ * which passes of which shapes gain.
+ *
  * With the interpolation points 0, +-5/8, +-3/2 and infinity (as in oneDNN; the method: Lavin & Gray 2016) a tile of 4 x 4 outputs
  * takes 36 multiplications for each pair of channels instead of 144, at about twice the direct kernel's rounding error.
  *
@@ -14,6 +17,7 @@ import { defineKernel } from './kernel.ts';
 import type { WinogradShape } from './winograd-geometry.ts';
 
 export {
+  type ConvolutionPass,
   usesWinograd,
   winogradBackwardDataScratchBytes,
   winogradBackwardWeightsScratchBytes,

@@ -8,7 +8,7 @@ import { NR, SIX_ROWS, channelStride } from './lanes';
 import { placeTile } from './tile-store';
 import { transformInputs } from './winograd-inputs';
 import {
-  ELEMENTS, TRANSFORM_BYTES, edgeBytes, gatherTile, planeBytes, tileBytes, transformFilterGradient, transformGradient,
+  ELEMENTS, GROUPS, TRANSFORM_BYTES, edgeBytes, gatherTile, planeBytes, tileBytes, transformFilterGradient, transformGradient,
 } from './winograd-tiles';
 
 /** Tiles of a block when there are many. */
@@ -81,19 +81,25 @@ function weightProduct(
   }
 }
 
-/** dw[..][..][IC][first .. first + columns - 1] = G^T du G of one panel. */
+/** dw [3][3][IC][..] = G^T du G for the `columns` output channels of one panel; dw: its first one. */
 function weightsOfPanel(
   du: usize, plane: i32, dw: usize, IC: i32, OC: i32, columns: i32, edge: usize, temporary: usize,
 ): void {
-  for (let j = 0; j < columns; j += 8) {
-    if (j + 8 <= columns) {
-      transformFilterGradient(IC, du + 4 * j, plane, 4 * NR, dw + 4 * j, 4 * IC * OC, 4 * OC, temporary);
-      continue;
-    }
-    for (let row = 0; row < IC; row++) {
-      transformFilterGradient(1, du + 4 * (j + row * NR), plane, 4 * NR, edge, 32, 0, temporary);
+  for (let row = 0; row < IC; row += GROUPS) {
+    const rows = min(GROUPS, IC - row);
+    for (let j = 0; j < columns; j += 8) {
+      const from = du + 4 * (row * NR + j);
+      const to = dw + 4 * (row * OC + j);
+      if (j + 8 <= columns) {
+        transformFilterGradient(rows, from, plane, 4 * NR, to, 4 * IC * OC, 4 * OC, temporary);
+        continue;
+      }
+      // Fewer than 8 columns: whole vectors aside, [3][3][rows][8], and then what belongs to the panel.
+      transformFilterGradient(rows, from, plane, 4 * NR, edge, 32 * GROUPS, 32, temporary);
       for (let tap = 0; tap < 9; tap++) {
-        memory.copy(dw + 4 * ((tap * IC + row) * OC + j), edge + 32 * tap, 4 * (columns - j));
+        for (let i = 0; i < rows; i++) {
+          memory.copy(to + 4 * (tap * IC + i) * OC, edge + 32 * (tap * GROUPS + i), 4 * (columns - j));
+        }
       }
     }
   }

@@ -7,16 +7,20 @@ import { correlate } from './correlation';
 import { zeroHalo } from './halo';
 import { NR, channelStride } from './lanes';
 import { transformInputs } from './winograd-inputs';
+import { keepsTransformed, rawPanelBytes, transformPanel } from './winograd-pack';
 import { ELEMENTS, TRANSFORM_BYTES, edgeBytes, planeBytes, tileBytes, transformOutput } from './winograd-tiles';
 
-/** Bytes that V may take of the second-level cache (its products of one panel of 16 columns included). */
-const BLOCK_BYTES: i32 = 614400;
-/** Tiles of a block at least: below, the filters are read too often. */
+/** Bytes of V and of one panel's products in a block, of the second-level cache. */
+const BLOCK_BYTES: i32 = 307200;
+/** The same where each block transforms the filters anew: the fewer the better, though V leaves that cache. */
+const LARGE_BLOCK_BYTES: i32 = 4915200;
+/** Tiles of a block at least. */
 const LEAST_BLOCK: i32 = 24;
 
 /** Tiles of a block: a multiple of 6, the height of a product's register tile, unless there are fewer. */
-function tilesOfBlock(tiles: i32, channels: i32): i32 {
-  const fitting = BLOCK_BYTES / (4 * ELEMENTS * (channelStride(channels) + 16)) / 6 * 6;
+function tilesOfBlock(tiles: i32, channels: i32, kept: bool): i32 {
+  const bytes = kept ? BLOCK_BYTES : LARGE_BLOCK_BYTES;
+  const fitting = bytes / (4 * ELEMENTS * (channelStride(channels) + 16)) / 6 * 6;
   return min(tiles, max(LEAST_BLOCK, fitting));
 }
 
@@ -74,7 +78,8 @@ function correlateTiles(
   const tilesY = (OH + 3) >> 2;
   const tilesX = (OW + 3) >> 2;
   const tiles = N * tilesY * tilesX;
-  const block = tilesOfBlock(tiles, IC);
+  const kept = keepsTransformed(IC, OC);
+  const block = tilesOfBlock(tiles, IC, kept);
   const lanes = channelStride(IC);
   const vTile = tileBytes(IC);
   const vPlane = planeBytes(block * vTile);
@@ -83,16 +88,23 @@ function correlateTiles(
   const edge = scratch + TRANSFORM_BYTES;
   const v = edge + edgeBytes(IC);
   const m = v + ELEMENTS * vPlane;
+  const ownU = m + ELEMENTS * mPlane;
+  const panelBytes = kept ? ELEMENTS * uPlane : rawPanelBytes(IC);
   for (let first = 0; first < tiles; first += block) {
     const count = min(block, tiles - first);
     transformInputs(x, xHalo, N, H, W, IC, pad, tilesY, tilesX, first, count, v, vPlane, edge, scratch);
-    let u = packed;
+    let panel = packed;
     for (let channel = 0; channel < channelStride(OC); channel += NR) {
       const columns = min(NR, channelStride(OC) - channel);
+      if (!kept) transformPanel(panel, IC, ownU, uPlane, scratch);
+      const u = kept ? panel : ownU;
       for (let e = 0; e < ELEMENTS; e++) {
-        correlate(1, 1, count, columns, 1, lanes, v + e * vPlane, 0, 0, 0, vTile, u, m + e * mPlane, 0, 0, 4 * NR);
-        u += uPlane;
+        correlate(
+          1, 1, count, columns, 1, lanes,
+          v + e * vPlane, 0, 0, 0, vTile, u + e * uPlane, m + e * mPlane, 0, 0, 4 * NR,
+        );
       }
+      panel += panelBytes;
       transformOutputs(
         m, mPlane, columns, first, count,
         inside + 4 * channel, (OH + 2 * yHalo) * yRow, yRow, yPixel, OH, OW, edge, scratch,

@@ -13,7 +13,9 @@ import {
 export const ELEMENTS: i32 = 36;
 
 /** Groups of 8 channels (or of 8 filters) that one transform takes at once: half-transformed, they fit the first-level cache. */
-const GROUPS: i32 = 8;
+// @ts-ignore: decorator
+@inline
+export const GROUPS: i32 = 8;
 
 /** Scratch of every transform here: GROUPS half-transformed blocks of 36 x 8 floats at most. */
 // @ts-ignore: decorator
@@ -75,32 +77,22 @@ export function transformGradient(
 }
 
 /**
- * G w G^T for `rows` input channels and 8 output channels: w [3][3][..] with wTap bytes between kernel places and wRow between
- * input channels, into u with `plane` bytes between elements and uRow between input channels.
+ * G w G^T for at most GROUPS input channels (`rows`) and 8 output channels: w [3][3][..] with wTap bytes between kernel places and
+ * wRow between input channels, into u with `plane` bytes between elements and uRow between input channels.
  */
 export function transformFilter(
   rows: i32, w: usize, wTap: i32, wRow: i32, u: usize, plane: i32, uRow: i32, temporary: usize,
 ): void {
-  for (; rows > 0; rows -= GROUPS) {
-    const count = min(GROUPS, rows);
-    tileWinogradFilter(count, 3, w, 3 * wTap, wTap, wRow, temporary, 96, 32, 576);
-    tileWinogradFilter(count, 6, temporary, 32, 96, 576, u, plane, 6 * plane, uRow);
-    w += GROUPS * wRow;
-    u += GROUPS * uRow;
-  }
+  tileWinogradFilter(rows, 3, w, 3 * wTap, wTap, wRow, temporary, 96, 32, 576);
+  tileWinogradFilter(rows, 6, temporary, 32, 96, 576, u, plane, 6 * plane, uRow);
 }
 
 /** G^T du G, the other way round: du as u above, dw as w above. */
 export function transformFilterGradient(
   rows: i32, du: usize, plane: i32, duRow: i32, dw: usize, dwTap: i32, dwRow: i32, temporary: usize,
 ): void {
-  for (; rows > 0; rows -= GROUPS) {
-    const count = min(GROUPS, rows);
-    tileWinogradFilterGradient(count, 6, du, 6 * plane, plane, duRow, temporary, 192, 32, 576);
-    tileWinogradFilterGradient(count, 3, temporary, 32, 192, 576, dw, dwTap, 3 * dwTap, dwRow);
-    du += GROUPS * duRow;
-    dw += GROUPS * dwRow;
-  }
+  tileWinogradFilterGradient(rows, 6, du, 6 * plane, plane, duRow, temporary, 192, 32, 576);
+  tileWinogradFilterGradient(rows, 3, temporary, 32, 192, 576, dw, dwTap, 3 * dwTap, dwRow);
 }
 
 /**
@@ -126,9 +118,9 @@ export function gatherTile(
   }
 }
 
-/** Bytes for one gathered tile of 6 x 6 pixels, or for 4 x 4 outputs of one panel; a transform may read 16 bytes beyond. */
+/** Bytes for one gathered tile of 6 x 6 pixels, for 4 x 4 outputs of one panel, or for 9 x 8 x 8 weights; a transform may read 16 bytes beyond. */
 // @ts-ignore: decorator
 @inline
 export function edgeBytes(channels: i32): i32 {
-  return (max(ELEMENTS * 4 * channelStride(channels), 1024) + 127) & ~63;
+  return (max(ELEMENTS * 4 * channelStride(channels), 2304) + 127) & ~63;
 }
