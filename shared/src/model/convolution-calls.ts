@@ -8,6 +8,7 @@ import {
   convPackedBytes,
 } from '../kernels/convolution.ts';
 import {
+  type ConvolutionPass,
   usesWinograd,
   winogradBackwardDataScratchBytes,
   winogradBackwardWeightsScratchBytes,
@@ -37,8 +38,11 @@ function shapeOf(c: Compilation, { stage, x }: PlacedConvolution) {
 
 type Shape = ReturnType<typeof shapeOf>;
 
-function isWinograd(c: Compilation, shape: Shape): boolean {
-  return c.options.convolution !== 'direct' && usesWinograd(shape);
+/** Images for which the choice is made: it may not differ between the shards of a run, whose sizes differ. */
+const typicalShard = 16;
+
+function isWinograd(c: Compilation, shape: Shape, pass: ConvolutionPass): boolean {
+  return c.options.convolution !== 'direct' && usesWinograd({ ...shape, N: typicalShard }, pass);
 }
 
 /** `3x3x16x32` */
@@ -57,7 +61,7 @@ export function recordForwardConvolution(
   const shape = shapeOf(c, placed);
   const { H, W, IC, OC, KH, KW, stride, pad } = shape;
   const w = parameter(c, c.fixed.weights, stage.layer.name, 'weight');
-  const winograd = isWinograd(c, shape);
+  const winograd = isWinograd(c, shape, 'forward');
   const packedBytes = winograd ? winogradPackedBytes(IC, OC) : convPackedBytes(KH, KW, IC, OC);
   const packed = c.tape.kept(`${stage.layer.name}:packed`, packedBytes);
   const tensors = { x, xHalo: x.halo, packed, y, yHalo: y.halo, N: imageCount, H, W, IC, OC };
@@ -82,7 +86,7 @@ export function recordBackwardWeights(c: Compilation, placed: PlacedConvolution,
   const dw = parameter(c, c.fixed.gradients, stage.layer.name, 'weight');
   const tensors = { x: x.buffer, xHalo: x.halo, dy: dy.buffer, dyHalo: dy.halo, dw, N, H, W, IC, OC, pad };
   const at = ['backward', stage.label, weightsInWords(shape)] as const;
-  if (isWinograd(c, shape)) {
+  if (isWinograd(c, shape, 'backwardWeights')) {
     const scratch = c.tape.pooled('scratch', winogradBackwardWeightsScratchBytes(shape));
     c.runs.defer(...at, 'winogradBackwardWeights', { ...tensors, scratch });
   } else {
@@ -103,7 +107,7 @@ export function recordBackwardData(
   const shape = shapeOf(c, placed);
   const { H, W, IC, OC, KH, KW, stride, pad } = shape;
   const w = parameter(c, c.fixed.weights, stage.layer.name, 'weight');
-  const winograd = isWinograd(c, shape);
+  const winograd = isWinograd(c, shape, 'backwardData');
   const packedBytes = winograd
     ? winogradPackedBackwardDataBytes(IC, OC)
     : convPackedBackwardDataBytes(KH, KW, IC, OC);
