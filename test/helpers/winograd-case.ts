@@ -43,7 +43,9 @@ export function winogradCases(limits: WinogradLimits = {}): fc.Arbitrary<Winogra
     .filter((c) => Math.min(c.H, c.W) + 2 * c.pad >= 3);
 }
 
-/** Values of a standard normal distribution, the same for every (seed, i): Box and Muller, from a hash of i. */
+/**
+ * Values of a standard normal distribution, the same for every (seed, i): Box and Muller, from a hash of i.
+ */
 export function gaussian(seed: number): (i: number) => number {
   const uniform = (i: number): number => {
     let x = Math.imul(i + 1, 0x9e3779b1) ^ Math.imul(seed + 1, 0x85ebca6b);
@@ -57,7 +59,10 @@ export function gaussian(seed: number): (i: number) => number {
 /** What the direct kernels want to know beside a case. */
 const kernel = { KH: 3, KW: 3, stride: 1 } as const;
 
-/** Buffers of one case, with its Winograd `calls` and the `direct` ones for the same buffers, on N(0, 1) values. Scratch and packed filters start as NaN. */
+/**
+ * Buffers of one case, with its Winograd `calls` and the `direct` ones for the same buffers, on N(0, 1)
+ * values. Scratch and packed filters start as NaN.
+ */
 export function setUpWinograd(c: WinogradCase) {
   const harness = new KernelHarness();
   const { N, H, W, IC, OC, pad } = c;

@@ -41,7 +41,8 @@ export function parseFlags(args: readonly string[]): Flags {
   const shards = values.shards === undefined ? null : positive('shards', values.shards, true);
   const workloads = workloadsOf(values.model, values.batch, memory, shards);
   for (const workload of workloads) peerRecipe(workload);
-  const engines = (values.engines ?? engineNames.join(',')).split(',').map(engineFrom);
+  const everybody = memory ? 'lockstep,pytorch' : engineNames.join(',');
+  const engines = (values.engines ?? everybody).split(',').map(engineFrom);
   return {
     workloads,
     options: {

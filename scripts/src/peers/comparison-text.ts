@@ -1,5 +1,5 @@
 /** A comparison as a terminal table, as Markdown for the README and as JSON objects. All pure. */
-import { asBytes, asRate } from '@lockstep/coordinator/terminal/format.ts';
+import { asRate, inThousands } from '@lockstep/coordinator/terminal/format.ts';
 import Table from 'cli-table3';
 import type { Comparison } from './comparison.ts';
 import { lockstepRatio, median, type Samples, type Verdict } from './figures.ts';
@@ -22,7 +22,7 @@ export function rows(samples: readonly Samples[]): string[][] {
       String(spec.cores),
       asRate(median(rates)),
       rates.length > 1 ? `${asRate(Math.min(...rates))}-${asRate(Math.max(...rates))}` : '',
-      peakBytes === null ? '?' : asBytes(peakBytes),
+      peakBytes === null ? '?' : `${inThousands(peakBytes / 2 ** 20)} MiB`,
       ratio === null ? '' : `${asFactor(ratio)}`,
     ];
   });

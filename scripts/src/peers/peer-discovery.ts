@@ -103,10 +103,10 @@ function withoutCounterpart(title: string, { model }: Workload): Missing {
   return { title, reason: `there is no counterpart of '${model}' there`, remedy: '' };
 }
 
-/** Engines that the user has left out are listed, too. */
+/** Engines that the flags leave out are listed, too. */
 export function leftOut(engine: EngineName): Missing {
   const titles = { lockstep: 'Lockstep', pytorch: 'PyTorch', tfjs: 'TensorFlow.js' };
-  return { title: titles[engine], reason: 'left out by --engines', remedy: '' };
+  return { title: titles[engine], reason: 'left out (--engines, --memory)', remedy: '' };
 }
 
 /** Pure: what is missing, as one line. */

@@ -1,5 +1,6 @@
 /**
- * Sizes of a Winograd convolution F(4x4, 3x3), and which layers should use it: what follows from the shape alone.
+ * Sizes of a Winograd convolution F(4x4, 3x3), and which layers should use it: what follows from the shape
+ * alone.
  *
  * The sizes repeat those in `wasm/winograd-tiles.ts` and the passes there; they serve both widths.
  */
@@ -96,8 +97,9 @@ export function winogradBackwardDataScratchBytes(s: WinogradShape): number {
 }
 
 /**
- * Scratch of one `winogradBackwardWeights`, in bytes: the transformed inputs of a block of tiles and a panel of
- * transformed gradients; of the transformed weights' gradient a panel if one block holds all tiles, else all of it.
+ * Scratch of one `winogradBackwardWeights`, in bytes: the transformed inputs of a block of tiles and a panel
+ * of transformed gradients; of the transformed weights' gradient a panel if one block holds all tiles, else
+ * all of it.
  */
 export function winogradBackwardWeightsScratchBytes(s: WinogradShape): number {
   const tiles = tileCount(s.N, outputSize(s.H, 3, 1, s.pad), outputSize(s.W, 3, 1, s.pad));
@@ -106,16 +108,16 @@ export function winogradBackwardWeightsScratchBytes(s: WinogradShape): number {
   const block = single ? tiles : 96;
   const planes = planeBytes(block * tileBytes(s.IC)) + planeBytes(block * 4 * panelColumns);
   const gradients = (single ? 1 : panels) * panelPlaneBytes(channelStride(s.IC));
-  return transformBytes + 384 + edgeBytes(Math.max(s.IC, s.OC)) + 64 + elements * (planes + gradients);
+  return transformBytes + 384 + edgeBytes(s.IC) + 64 + elements * (planes + gradients);
 }
 
 /** The passes of a convolution, each of which may use its own kernels. */
 export type ConvolutionPass = 'forward' | 'backwardData' | 'backwardWeights';
 
 /**
- * Whether a pass of a convolution is faster with the Winograd kernels: a function of the shape alone, since the choice
- * changes rounding. From ratios to the direct kernels measured on one thread of a Zen 4, for 8 to 512 channels, images of
- * 2 x 2 to 32 x 32, N of 1 to 32:
+ * Whether a pass of a convolution is faster with the Winograd kernels: a function of the shape alone, since
+ * the choice changes rounding. From ratios to the direct kernels measured on one thread of a Zen 4, for 8 to
+ * 512 channels, images of 2 x 2 to 32 x 32, N of 1 to 32:
  *
  * - 3x3, stride 1, at least 8 channels on both sides: 1.3 at 8, 1.8 to 2.2 at 16, 2.2 to 3.4 from 32 on;
  * - tiles mostly inside the image: at a quarter covered (2 x 2) the weights' gradient is slower, at 0.39 (5 x 5) equal;

@@ -33,9 +33,9 @@ const closing = verdicts(comparison.samples, 'resnet20');
 
 test('rows go by cores, Lockstep before the others', (t) => {
   t.deepEqual(rows(comparison.samples), [
-    ['lockstep', '1', '200', '180-220', '3.0 MiB', ''],
-    ['pytorch', '1', '100', '90.0-110', '3.0 MiB', '2.00x'],
-    ['lockstep', '2', '390', '380-400', '3.0 MiB', ''],
+    ['lockstep', '1', '200', '180-220', '3 MiB', ''],
+    ['pytorch', '1', '100', '90.0-110', '3 MiB', '2.00x'],
+    ['lockstep', '2', '390', '380-400', '3 MiB', ''],
   ]);
 });
 

@@ -10,7 +10,10 @@ import { setUpWinograd, type WinogradCase, winogradCases } from '../../helpers/w
 /** The largest error, of the root mean square of the results, that any case here may have. */
 const tolerance = 4e-5;
 
-/** All passes in all builds against the reference: values, zeros of halo and padding lanes, guards, bits of both widths. */
+/**
+ * All passes in all builds against the reference: values, zeros of halo and padding lanes, guards, bits of
+ * both widths.
+ */
 function check(c: WinogradCase): void {
   const { harness, calls, y, dx, dw } = setUpWinograd(c);
   const pixels = c.N * outputSize(c.H, 3, 1, c.pad) * outputSize(c.W, 3, 1, c.pad);
@@ -26,12 +29,12 @@ const plain = { halos: [0, 0, 0], seed: 1 } as const;
 
 test('the three passes agree with the direct references, and both widths bit for bit', (t) => {
   t.timeout(60_000);
-  assertProperty(fc.property(winogradCases(), check), 80);
+  assertProperty(fc.property(winogradCases(), check), 60);
   t.pass();
 });
 
 test('tiny images, where every tile hangs over the edge', (t) => {
-  assertProperty(fc.property(winogradCases({ N: 3, size: 5, channels: 9 }), check), 120);
+  assertProperty(fc.property(winogradCases({ N: 3, size: 5, channels: 9 }), check), 100);
   t.pass();
 });
 

@@ -1,8 +1,9 @@
-// Winograd convolution F(4x4, 3x3), forward and gradient of the input: 36 matrix products instead of nine, over 16 times fewer rows.
+// Winograd convolution F(4x4, 3x3), forward and gradient of the input: 36 matrix products instead of nine, over 16
+// times fewer rows.
 //
-// Block of tiles by block of tiles: V = B^T x B; then, for each panel of NR output channels, M = V U in 36 products, and at once
-// y = A^T M A. So M is small, and V fits the second-level cache. One product element is summed over the input
-// channels in order, in one accumulator: the bits depend neither on the block nor on NR.
+// Block of tiles by block of tiles: V = B^T x B; then, for each panel of NR output channels, M = V U in 36 products,
+// and at once y = A^T M A. So M is small, and V fits the second-level cache. One product element is summed over the
+// input channels in order, in one accumulator: the bits depend neither on the block nor on NR.
 import { correlate } from './correlation';
 import { zeroHalo } from './halo';
 import { NR, channelStride } from './lanes';
@@ -24,7 +25,10 @@ function tilesOfBlock(tiles: i32, channels: i32, kept: bool): i32 {
   return min(tiles, max(LEAST_BLOCK, fitting));
 }
 
-/** y = A^T M A for tiles first .. first + count - 1 and `columns` channels; y: its first pixel's first of these channels. */
+/**
+ * y = A^T M A for tiles first .. first + count - 1 and `columns` channels; y: its first pixel's first of these
+ * channels.
+ */
 function transformOutputs(
   m: usize, plane: i32, columns: i32, first: i32, count: i32,
   y: usize, image: i32, row: i32, pixel: i32, H: i32, W: i32, edge: usize, temporary: usize,
@@ -64,7 +68,10 @@ function transformOutputs(
   }
 }
 
-/** The stride-free 3x3 correlation of x, padded by `pad` on every side, with transformed filters; all of y's interior is written. */
+/**
+ * The stride-free 3x3 correlation of x, padded by `pad` on every side, with transformed filters; all of y's interior is
+ * written.
+ */
 function correlateTiles(
   x: usize, xHalo: i32, packed: usize, y: usize, yHalo: i32,
   N: i32, H: i32, W: i32, IC: i32, OC: i32, pad: i32, scratch: usize,
@@ -116,8 +123,9 @@ function correlateTiles(
 /**
  * y = 3x3 convolution of x with stride 1, with the packed filters of winogradPackForward.
  *
- * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad. y: [N][OH + 2 yHalo][OW + 2 yHalo][channelStride(OC)],
- * written whole: interior, padding lanes (zero) and halo (zero). OH = H + 2 pad - 2. scratch: `winogradScratchBytes(..)`.
+ * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad.
+ * y: [N][OH + 2 yHalo][OW + 2 yHalo][channelStride(OC)], written whole: interior, padding lanes (zero) and halo (zero);
+ * OH = H + 2 pad - 2. scratch: `winogradScratchBytes(..)`.
  */
 export function winogradForward(
   x: usize, xHalo: i32, packed: usize, y: usize, yHalo: i32,
@@ -131,8 +139,9 @@ export function winogradForward(
  * dx = gradient of the convolution's input: the correlation of dy, padded by 2 - pad, with the rotated filters, from
  * winogradPackBackwardData.
  *
- * dy: [N][OH + 2 dyHalo][OW + 2 dyHalo][channelStride(OC)] with zeros in the halo, any dyHalo. dx: [N][H][W][channelStride(IC)],
- * overwritten whole, padding lanes with zero. N .. pad describe the forward convolution, pad <= 2.
+ * dy: [N][OH + 2 dyHalo][OW + 2 dyHalo][channelStride(OC)] with zeros in the halo, any dyHalo.
+ * dx: [N][H][W][channelStride(IC)], overwritten whole, padding lanes with zero.
+ * N .. pad describe the forward convolution, pad <= 2. scratch: `winogradBackwardDataScratchBytes(..)`.
  */
 export function winogradBackwardData(
   dy: usize, dyHalo: i32, packed: usize, dx: usize,

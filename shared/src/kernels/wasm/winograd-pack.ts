@@ -1,8 +1,8 @@
 // Filters packed for the products of winograd-forward.ts.
 //
-// Small filters are packed transformed, U = G w G^T. The U of large ones would take four times the memory of the weights and be read
-// from there once for each block of tiles; so these are only laid out as for the direct convolution, and each
-// panel is transformed just before its products.
+// Small filters are packed transformed, U = G w G^T. The U of large ones would take four times the memory of the
+// weights and be read from there once for each block of tiles; so these are only laid out as for the direct
+// convolution, and each panel is transformed just before its products.
 import { convPackBackwardData } from './conv-backward-data';
 import { convPackForward } from './conv-forward';
 import { NR, channelStride } from './lanes';
@@ -23,7 +23,10 @@ export function rawPanelBytes(depth: i32): i32 {
   return 9 * 4 * NR * channelStride(depth);
 }
 
-/** Transforms one panel [9][channelStride(depth)][NR] into u [36][channelStride(depth)][NR], `plane` bytes between elements. */
+/**
+ * Transforms one panel [9][channelStride(depth)][NR] into u [36][channelStride(depth)][NR], `plane` bytes between
+ * elements.
+ */
 export function transformPanel(raw: usize, depth: i32, u: usize, plane: i32, temporary: usize): void {
   const rows = channelStride(depth);
   for (let row = 0; row < rows; row += GROUPS) {
@@ -55,8 +58,8 @@ function rawPanels(packed: usize, depth: i32, columns: i32): usize {
 }
 
 /**
- * Packs w [3][3][IC][OC] for winogradForward: [ceil(OC / NR)][36][channelStride(IC)][NR], the planes of the 36 elements an odd number
- * of cache lines long, or [ceil(OC / NR)][9][channelStride(IC)][NR]; zero where there is no channel.
+ * Packs w [3][3][IC][OC] for winogradForward: [ceil(OC / NR)][36][channelStride(IC)][NR], the planes of the 36 elements
+ * an odd number of cache lines long, or [ceil(OC / NR)][9][channelStride(IC)][NR]; zero where there is no channel.
  * `winogradPackedBytes(IC, OC)` counts scratch behind the last panel.
  */
 export function winogradPackForward(w: usize, packed: usize, IC: i32, OC: i32): void {
@@ -66,8 +69,8 @@ export function winogradPackForward(w: usize, packed: usize, IC: i32, OC: i32): 
 }
 
 /**
- * Packs w [3][3][IC][OC] for winogradBackwardData: the rotated and transposed filters, as above with IC and OC exchanged.
- * `winogradPackedBackwardDataBytes(IC, OC)` counts scratch behind the last panel.
+ * Packs w [3][3][IC][OC] for winogradBackwardData: the rotated and transposed filters, as above with IC and OC
+ * exchanged. `winogradPackedBackwardDataBytes(IC, OC)` counts scratch behind the last panel.
  */
 export function winogradPackBackwardData(w: usize, packed: usize, IC: i32, OC: i32): void {
   const raw = rawPanels(packed, OC, IC);

@@ -1,7 +1,9 @@
-// Two-dimensional Winograd transforms of one tile, the sizes of their buffers, and tiles that hang over an image's edge.
+// Two-dimensional Winograd transforms of one tile, the sizes of their buffers, and tiles that hang over an image's
+// edge.
 //
-// An image is cut into tiles of 4 x 4 outputs, each from 6 x 6 inputs. A transformed tile has 36 elements for each channel; each
-// element has its own plane, because each is one matrix product over the channels. `winograd-geometry.ts` repeats the sizes.
+// An image is cut into tiles of 4 x 4 outputs, each from 6 x 6 inputs. A transformed tile has 36 elements for each
+// channel; each element has its own plane, because each is one matrix product over the channels. `winograd-geometry.ts`
+// repeats the sizes.
 import { channelStride } from './lanes';
 import {
   tileWinogradFilter, tileWinogradFilterGradient, tileWinogradGradient, tileWinogradInput, tileWinogradOutput,
@@ -12,7 +14,10 @@ import {
 @inline
 export const ELEMENTS: i32 = 36;
 
-/** Groups of 8 channels (or of 8 filters) that one transform takes at once: half-transformed, they fit the first-level cache. */
+/**
+ * Groups of 8 channels (or of 8 filters) that one transform takes at once: half-transformed, they fit the first-level
+ * cache.
+ */
 // @ts-ignore: decorator
 @inline
 export const GROUPS: i32 = 8;
@@ -77,8 +82,8 @@ export function transformGradient(
 }
 
 /**
- * G w G^T for at most GROUPS input channels (`rows`) and 8 output channels: w [3][3][..] with wTap bytes between kernel places and
- * wRow between input channels, into u with `plane` bytes between elements and uRow between input channels.
+ * G w G^T for at most GROUPS input channels (`rows`) and 8 output channels: w [3][3][..] with wTap bytes between kernel
+ * places and wRow between input channels, into u with `plane` bytes between elements and uRow between input channels.
  */
 export function transformFilter(
   rows: i32, w: usize, wTap: i32, wRow: i32, u: usize, plane: i32, uRow: i32, temporary: usize,
@@ -96,29 +101,31 @@ export function transformFilterGradient(
 }
 
 /**
- * Copies `size` x `size` pixels from (top, left) of an image to out [size][size][pixel bytes], zeros where the image has none.
+ * Copies 6 x 6 pixels from (top, left) of an image to out [6][6][pixel bytes], zeros where the image has none.
  *
- * image: its pixel (0, 0); pixels exist from -halo to H + halo - 1 and W + halo - 1.
+ * image: its pixel (0, 0); pixels exist from (-halo, -halo) to (H + halo - 1, W + halo - 1).
  */
 export function gatherTile(
-  image: usize, row: i32, pixel: i32, halo: i32, H: i32, W: i32, top: i32, left: i32, size: i32, out: usize,
+  image: usize, row: i32, pixel: i32, halo: i32, H: i32, W: i32, top: i32, left: i32, out: usize,
 ): void {
-  const first = min(size, max(0, -halo - left));
-  const end = max(first, min(size, W + halo - left));
-  for (let i = 0; i < size; i++) {
-    const y = top + i;
+  const first = min(6, max(0, -halo - left));
+  const end = max(first, min(6, W + halo - left));
+  for (let y = top; y < top + 6; y++) {
     if (y < -halo || y >= H + halo) {
-      memory.fill(out, 0, size * pixel);
+      memory.fill(out, 0, 6 * pixel);
     } else {
-      memory.fill(out, 0, first * pixel);
+      if (first > 0) memory.fill(out, 0, first * pixel);
       memory.copy(out + first * pixel, image + y * row + (left + first) * pixel, (end - first) * pixel);
-      memory.fill(out + end * pixel, 0, (size - end) * pixel);
+      if (end < 6) memory.fill(out + end * pixel, 0, (6 - end) * pixel);
     }
-    out += size * pixel;
+    out += 6 * pixel;
   }
 }
 
-/** Bytes for one gathered tile of 6 x 6 pixels, for 4 x 4 outputs of one panel, or for 9 x 8 x 8 weights; a transform may read 16 bytes beyond. */
+/**
+ * Bytes for one gathered tile of 6 x 6 pixels, for 4 x 4 pixels of one panel, or for 9 x 8 x 8 weights, whichever is
+ * most; a transform may read 16 bytes beyond.
+ */
 // @ts-ignore: decorator
 @inline
 export function edgeBytes(channels: i32): i32 {
