@@ -60,6 +60,7 @@ const variants: { title: string; args: readonly string[]; threads: readonly numb
   },
   { title: 'more threads than shards', args: [...lenet5, '--shards', '2'], threads: [3] },
   { title: 'shortcut B', args: [...resnet8, '--shortcut', 'B'], threads: [2] },
+  { title: 'direct convolutions', args: [...resnet8, '--convolution', 'direct'], threads: [2] },
   { title: 'mul-add', args: [...resnet8, '--arithmetic', 'mul-add'], threads: [2] },
   { title: 'crop and flip', args: [...resnet8, '--augmentation', 'crop-flip'], threads: [2] },
   { title: 'LeNet-5 with Adam', args: lenet5, threads: [2] },
@@ -93,11 +94,15 @@ test.serial('128-bit and 256-bit kernels give the same bits', (t) =>
   }),
 );
 
-test.serial('what a recipe says shows in the bits: seed, shards, arithmetic', (t) =>
+test.serial('what a recipe says shows in the bits: seed, shards, arithmetic, algorithm', (t) =>
   withFolder(async (folder) => {
-    const others = [[], ['--seed', '2'], ['--shards', '4'], ['--arithmetic', 'mul-add']];
+    const lenet5Flags = [[], ['--seed', '2'], ['--shards', '4'], ['--arithmetic', 'mul-add']];
+    const resnet8Flags = [[], ['--convolution', 'direct'], ['--shortcut', 'B']];
+    const runs = lenet5Flags
+      .map((flags) => [...lenet5, ...flags])
+      .concat(resnet8Flags.map((flags) => [...resnet8, ...flags]));
     const hashes = new Set<string>();
-    for (const flags of others) hashes.add(await hashOf(folder, [...lenet5, ...bare, ...flags], 2));
-    t.is(hashes.size, others.length);
+    for (const args of runs) hashes.add(await hashOf(folder, [...args, ...bare], 2));
+    t.is(hashes.size, runs.length);
   }),
 );
