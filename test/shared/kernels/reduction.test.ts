@@ -37,7 +37,8 @@ test('treeSum is the fixed tree, bit for bit, and leaves the slots alone', (t) =
       const pointers = { slots: slots.offset, out: out.offset, scratch: scratch.offset };
       const calls = [['treeSum', { ...pointers, slotBytes: 4 * slot, count, from, n }]] as const;
       checkCalls(harness, calls, [
-        { name: 'out', buffer: out, tolerance: 1e-5 },
+        // Leaves reach 1000 and may cancel: the error is relative to them, not to what is left.
+        { name: 'out', buffer: out, tolerance: 1e-5, floor: 1000 },
         { name: 'slots', buffer: slots, tolerance: 0 },
       ]);
       const found = runCalls(harness, 'fma-wide', calls).read(out);
