@@ -21,7 +21,7 @@ interface Plan {
 const threads = 2;
 
 /** Bytes by which heaps of two runs may differ: garbage that nobody has collected yet, compiled programs. */
-const slack = 80 * 2 ** 20;
+const slack = 128 * 2 ** 20;
 
 async function planOf(model: string, flags: readonly string[]): Promise<Plan> {
   const args = ['plan', model, ...flags, '--threads', `${threads}`, '--no-measure', '--json'];
