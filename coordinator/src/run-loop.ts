@@ -9,7 +9,7 @@ import { chunkFloats } from '@lockstep/worker/rank/store.ts';
 import type { ShardReport } from '@lockstep/worker/rank/tasks.ts';
 import type { Workforce } from './cluster/workforce.ts';
 import { cutSlices } from './plan/assignment.ts';
-import { planStep, type StepPlan } from './plan/batch-plan.ts';
+import { planStep, type StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
 import { type CommitDecision, decideCommit } from './reduce/commit.ts';
 import type { Truth } from './reduce/truth.ts';
 

@@ -9,7 +9,7 @@ import { writeCheckpoint } from './checkpoint/writer.ts';
 import { type Baseline, measureBaseline } from './metrics/baseline.ts';
 import type { ResultEvent, RunListener } from './metrics/events.ts';
 import { TrainingRecord } from './metrics/training-record.ts';
-import { lastStepOf, stepsPerEpoch } from './plan/batch-plan.ts';
+import { lastStepOf, stepsPerEpoch } from '@lockstep/shared/plan/batch-plan.ts';
 import { type CommittedStep, runSteps } from './run-loop.ts';
 import { openSession, type Session } from './session.ts';
 

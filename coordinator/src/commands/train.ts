@@ -71,7 +71,7 @@ async function runTrain(file: string | null, flags: TrainFlags & FlagValues): Pr
   checkModelName(start.recipe.model);
   const entry = describeDataset(start.recipe.dataset);
   // Loaded here, so that `lockstep --help` and a wrong flag do not wait for the kernels.
-  const { arenaBytesOf, modelFor } = await import('../session.ts');
+  const { arenaBytesOf, modelFor } = await import('@lockstep/worker/rank/run-shape.ts');
   const counts = { train: { count: entry.trainCount }, test: { count: entry.testCount } };
   arenaBytesOf(start.recipe, modelFor(start.recipe, entry), counts);
   const made = await prepareRunDirectory(start.runDirectory);

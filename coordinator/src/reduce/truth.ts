@@ -5,7 +5,7 @@ import { runningOf, type Layout } from '@lockstep/shared/model/layout.ts';
 import { type Moments, mergeMoments, updateRunning } from '@lockstep/shared/reduce/moments.ts';
 import { combineTree } from '@lockstep/shared/reduce/tree.ts';
 import { otherSide, type Side, type Store } from '@lockstep/worker/rank/store.ts';
-import type { StepPlan } from '../plan/batch-plan.ts';
+import type { StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
 
 export class Truth {
   readonly layout: Layout;
