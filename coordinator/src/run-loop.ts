@@ -42,15 +42,19 @@ export async function runSteps(
   run: Run,
   afterCommit: (committed: CommittedStep) => Promise<void>,
 ): Promise<void> {
+  run.workforce.publish(run.truth.step, run.truth.side);
+  if (run.truth.step < run.lastStep) await run.workforce.gathered(run.signal);
   while (run.truth.step < run.lastStep && !run.signal.aborted) {
     const begun = performance.now();
     const committed = await runStep(run, run.truth.step);
+    // Nobody is left to compute, and the user does not want to wait for somebody.
+    if (committed === null) return;
     await afterCommit({ ...committed, seconds: (performance.now() - begun) / 1000 });
   }
 }
 
 /** One step: plan, compute, reduce, commit. */
-async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'seconds'>> {
+async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'seconds'> | null> {
   const { recipe, workforce, truth } = run;
 
   // Plan: which samples, in which shards. A function of the recipe and the step.
@@ -61,7 +65,9 @@ async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'sec
     plan.shards.map((samples, shard) => ({
       ...({ kind: 'shard', step, side: truth.side, epoch: plan.epoch, shard, samples } as const),
     })),
+    run.signal,
   );
+  if (shards === null) return null;
 
   // Reduce in the fixed tree and apply the optimizer, slice by slice, from one side of the store to the other.
   const rate = learningRate(recipe, step, run.lastStep);
@@ -78,6 +84,9 @@ async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'sec
   const decision = decideCommit(plan, shards, slices);
   if (!decision.commit) throw refused(step, decision);
   truth.commit(plan, recipe.batchNormMomentum);
+
+  // Weights down: on their way while metrics and checkpoints are written and the next batch is loaded.
+  workforce.publish(truth.step, truth.side);
   return { plan, shards, learningRate: rate, decision };
 }
 

@@ -9,7 +9,7 @@ import { chooseKernels, type KernelChoice } from '@lockstep/worker/rank/kernel-c
 import { type RankHost, startHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
 import { LocalRanks } from './cluster/local-ranks.ts';
-import type { LostListener, Workforce } from './cluster/workforce.ts';
+import type { LostListener, WorkEnd, Workforce } from './cluster/workforce.ts';
 import { Truth } from './reduce/truth.ts';
 
 /** What a workforce is made of: the ranks of this process, which always reduce, and often compute. */
@@ -44,7 +44,7 @@ export interface Session {
   readonly workforce: Workforce;
   readonly arenaBytes: number;
   readonly storeBytes: number;
-  close(): Promise<void>;
+  close(end?: WorkEnd): Promise<void>;
 }
 
 /** The ranks of this process alone. */
@@ -81,7 +81,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   }
   const truth = new Truth(layout, store, batchNormPixels(model));
   const storeBytes = store.layout.bytes;
-  const close = (): Promise<void> => workforce.close();
+  const close = (end?: WorkEnd): Promise<void> => workforce.close(end);
   return { model, layout, kernels, truth, pool, workforce, arenaBytes, storeBytes, close };
 }
 

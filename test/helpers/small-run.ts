@@ -40,6 +40,8 @@ class InlineRank implements Workforce {
     return tasks.map((task) => this.rank.run(task) as ReportOf<T>);
   }
 
+  publish(): void {}
+  async gathered(): Promise<void> {}
   computeShards: Workforce['computeShards'] = (tasks) => this.all(tasks);
   updateSlices: Workforce['updateSlices'] = (tasks) => this.all(tasks);
   evaluate: Workforce['evaluate'] = (tasks) => this.all(tasks);

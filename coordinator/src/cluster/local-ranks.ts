@@ -28,6 +28,14 @@ export class LocalRanks implements Workforce {
     return this.pool.size;
   }
 
+  publish(): void {
+    // The ranks read the store itself.
+  }
+
+  async gathered(): Promise<void> {
+    // They are here as soon as the pool is.
+  }
+
   computeShards(tasks: readonly ShardTask[]): Promise<ShardReport[]> {
     return Promise.all(tasks.map((task) => this.untilDone(task)));
   }
@@ -50,8 +58,8 @@ export class LocalRanks implements Workforce {
     return this.pool.close();
   }
 
-  /** Gives a task out until somebody has done it. */
-  private async untilDone<T extends RankTask>(task: T): Promise<ReportOf<T>> {
+  /** Gives a task out until somebody has done it. @throws LockstepError RANK_FAILED */
+  async untilDone<T extends RankTask>(task: T): Promise<ReportOf<T>> {
     for (let attempts = 1; ; attempts++) {
       const outcome = await this.pool.run(task);
       if (outcome.ok) return outcome.report;
