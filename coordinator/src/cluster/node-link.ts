@@ -117,7 +117,13 @@ export class NodeLink {
     const { guard, received } = receiveFromNode(this.guard, data, performance.now());
     this.guard = guard;
     if (received.kind === 'drop') return this.drop(received.code, received.reason);
-    if (received.kind === 'accept') this.events.onMessage(received.message, received.payload);
+    if (received.kind !== 'accept') return;
+    try {
+      this.events.onMessage(received.message, received.payload);
+    } catch (thrown) {
+      // A defect of ours that one node brings to light must not end the run of all.
+      this.drop('INTERNAL', thrown instanceof Error ? thrown.message : String(thrown));
+    }
   }
 
   private end(code: ErrorCode | null, reason: string): void {
