@@ -71,19 +71,21 @@ async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'sec
 
   // Reduce in the fixed tree and apply the optimizer, slice by slice, from one side of the store to the other.
   const rate = learningRate(recipe, step, run.lastStep);
+  const covers = workforce.covers ?? plan.shards.map((_, from) => ({ from, width: 1 }));
   const slices = await workforce.updateSlices(
     cutSlices(truth.layout.parameterCount, workforce.ranks, chunkFloats).map(({ from, to }) => ({
       ...({ kind: 'slice', side: truth.side, from, to } as const),
       update: truth.updates + 1,
       learningRate: rate,
       samples: plan.samples,
+      covers,
     })),
   );
 
   // Commit: all shards, all finite. Running statistics are merged, the sides swap, the step counts.
   const decision = decideCommit(plan, shards, slices);
   if (!decision.commit) throw refused(step, decision);
-  truth.commit(plan, recipe.batchNormMomentum);
+  truth.commit(plan, recipe, covers);
 
   // Weights down: on their way while metrics and checkpoints are written and the next batch is loaded.
   workforce.publish(truth.step, truth.side);

@@ -10,6 +10,7 @@ import { type RankHost, startHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
 import { LocalRanks } from './cluster/local-ranks.ts';
 import type { LostListener, WorkEnd, Workforce } from './cluster/workforce.ts';
+import { LocalSync } from './reduce/local-sync.ts';
 import { Truth } from './reduce/truth.ts';
 
 /** What a workforce is made of: the ranks of this process, which always reduce, and often compute. */
@@ -48,8 +49,9 @@ export interface Session {
 }
 
 /** The ranks of this process alone. */
-async function localWorkforce({ host, onLost }: WorkforceParts): Promise<Workforce> {
-  return new LocalRanks(host.pool, onLost);
+async function localWorkforce({ recipe, host, onLost }: WorkforceParts): Promise<Workforce> {
+  const sync = recipe.batchNorm === 'sync' ? new LocalSync(host.store, host.layout) : null;
+  return new LocalRanks(host.pool, onLost, sync);
 }
 
 /**

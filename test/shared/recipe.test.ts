@@ -31,7 +31,7 @@ test('an empty recipe is a complete one', (t) => {
 });
 
 test('the canonical hash of the defaults is fixed: a change of it renames every run', (t) => {
-  t.is(recipeSha256(parseRecipe({})), 'c53644c4775aaab18863644cbd959cd4d20e0760e52256869606a55913b9964c');
+  t.is(recipeSha256(parseRecipe({})), 'd1a33ce8cca00275bac0a6e02f6dbdb8f1fb162cb2a05924e558965038bbec12');
 });
 
 test('augmentation and weight decay follow from data set and optimizer', (t) => {
@@ -60,7 +60,8 @@ const badValues: [string, unknown[]][] = [
   ['optimizer', ['Adam', '', null]],
   ['schedule', ['linear']],
   ['augmentation', ['flip']],
-  ['batchNorm', ['sync', 'none']],
+  ['batchNorm', ['Sync', 'none']],
+  ['wireDtype', ['fp16', 16, null]],
   ['batchNormMomentum', [0, 1.1]],
   ['arithmetic', ['bf16']],
   ['convolution', ['winograd']],

@@ -12,16 +12,20 @@ import type {
   SliceTask,
 } from '@lockstep/worker/rank/tasks.ts';
 import { decideRetry } from '../plan/assignment.ts';
+import type { LocalSync } from '../reduce/local-sync.ts';
 import type { LostListener, Workforce } from './workforce.ts';
 
 export class LocalRanks implements Workforce {
   readonly nodes = 1;
   private readonly pool: RankPool;
   private readonly onLost: LostListener;
+  private readonly sync: LocalSync | null;
 
-  constructor(pool: RankPool, onLost: LostListener) {
+  /** @param sync where the shards of a step meet in batch-norm mode `sync`, else null */
+  constructor(pool: RankPool, onLost: LostListener, sync: LocalSync | null = null) {
     this.pool = pool;
     this.onLost = onLost;
+    this.sync = sync;
   }
 
   get ranks(): number {
@@ -37,6 +41,7 @@ export class LocalRanks implements Workforce {
   }
 
   computeShards(tasks: readonly ShardTask[]): Promise<ShardReport[]> {
+    if (this.sync) return this.sync.compute(tasks, this.ranks, (task) => this.untilDone(task));
     return Promise.all(tasks.map((task) => this.untilDone(task)));
   }
 

@@ -1,4 +1,5 @@
 /** Who computes: the run-loop sees one interface, whether ranks are threads here or nodes elsewhere. */
+import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
 import type { Side } from '@lockstep/worker/rank/store.ts';
 import type {
   EvaluationReport,
@@ -31,6 +32,11 @@ export interface Workforce {
    * @throws LockstepError RANK_FAILED when a shard cannot be had; STEP_NOT_FINITE
    */
   computeShards(tasks: readonly ShardTask[], signal?: AbortSignal): Promise<ShardReport[] | null>;
+  /**
+   * Subtrees whose sums lie in the slots of their first shards, and their merged moments with them, after
+   * `computeShards`. Absent: every shard alone.
+   */
+  readonly covers?: readonly Subtree[];
   updateSlices(tasks: readonly SliceTask[]): Promise<SliceReport[]>;
   evaluate(tasks: readonly EvaluationTask[], onDone: () => void): Promise<EvaluationReport[]>;
   close(end?: WorkEnd): Promise<void>;

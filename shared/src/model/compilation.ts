@@ -26,11 +26,24 @@ export interface FixedBuffers {
   readonly gradients: Buffer;
   readonly moments: Buffer;
   readonly totals: Buffer;
+  /** In mode `sync` only. */
+  readonly sync: {
+    readonly sums: Buffer;
+    readonly batchMoments: Buffer;
+    readonly batchSums: Buffer;
+  } | null;
 }
 
 export interface CompileOptions {
   /** Added to the variance before the root; Ioffe & Szegedy 2015. */
   readonly batchNormEpsilon: number;
+  /** Batch-norm mode `sync`; absent: mode `shard`. */
+  readonly sync?: {
+    /** Samples of the whole step. */
+    readonly batchSamples: number;
+    /** Bytes by which all that belongs to one shard is moved, so that several shards are in one arena. */
+    readonly shift: number;
+  };
 }
 
 /** What a batch-norm stage leaves for its backward. */
@@ -145,9 +158,14 @@ export function batchInWords(c: Compilation, shape: ImageShape): string {
   return `${c.n}x${inWords(shape)}`;
 }
 
-/** Pixels over which a batch-norm of this shape gathers its moments. */
+/** Pixels of the shard over which a batch-norm of this shape gathers its moments. */
 export function pixelsOf(c: Compilation, shape: ImageShape): number {
   return c.n * shape.height * shape.width;
+}
+
+/** Pixels behind the moments that normalise: of the shard, or in mode `sync` of the whole batch. */
+export function normalisedPixelsOf(c: Compilation, shape: ImageShape): number {
+  return (c.options.sync?.batchSamples ?? c.n) * shape.height * shape.width;
 }
 
 /** The N of a call in a run: as many images as the range has. */

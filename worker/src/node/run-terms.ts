@@ -8,7 +8,7 @@ export function wireDtypeOf(recipe: Recipe): WireDtype {
   return 'wireDtype' in recipe ? (recipe.wireDtype as WireDtype) : 'f32';
 }
 
-/** Channels of each batch-norm layer in mode `sync`, else null. */
+/** Channels of each batch-norm layer in the order of the points of mode `sync`, else null. */
 export function syncChannelsOf(recipe: Recipe, layout: Layout): readonly number[] | null {
-  return (recipe.batchNorm as string) === 'sync' ? layout.batchNorms.map(({ channels }) => channels) : null;
+  return recipe.batchNorm === 'sync' ? layout.syncLayers.map(({ channels }) => channels) : null;
 }

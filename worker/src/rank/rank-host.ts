@@ -6,7 +6,7 @@ import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { KernelChoice } from './kernel-choice.ts';
 import { RankPool } from './rank-pool.ts';
-import { arenaBytesOf, modelFor } from './run-shape.ts';
+import { arenaBytesOf, baysOf, modelFor } from './run-shape.ts';
 import { chunkFloats, Store } from './store.ts';
 
 export interface HostOptions {
@@ -17,6 +17,8 @@ export interface HostOptions {
   /** Names of the optimizer's state vectors; a node applies no updates and has none. */
   readonly state: readonly string[];
   readonly profiled?: boolean;
+  /** Subtrees whose sums may be under way at a time; only a node that sends them has any. */
+  readonly outboxes?: number;
 }
 
 export interface RankHost {
@@ -36,7 +38,7 @@ export async function startHost(options: HostOptions): Promise<RankHost> {
   const { recipe, dataset, threads, kernels } = options;
   const model = modelFor(recipe, dataset);
   const layout = layOut(model);
-  const arenaBytes = arenaBytesOf(recipe, model, dataset);
+  const arenaBytes = arenaBytesOf(recipe, model, dataset, baysOf(recipe, threads));
   const store = Store.allocate({
     parameterCount: layout.parameterCount,
     totalCount: layout.totalCount,
@@ -45,6 +47,7 @@ export async function startHost(options: HostOptions): Promise<RankHost> {
     state: options.state,
     ranks: threads,
     scratchBytes: treeSumScratchBytes(chunkFloats),
+    outboxes: options.outboxes ?? 0,
   });
   const setup = {
     recipe,
