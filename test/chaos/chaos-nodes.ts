@@ -7,35 +7,55 @@ import type { Fault } from './fault-plan.ts';
 
 /** Seconds that a node may take to leave politely; it has nothing to finish. */
 const leaveSeconds = 15;
+/** Seconds that a guest may take to get ready; then it leaves, ready or not. */
+const readySeconds = 30;
 
 export class ChaosPlace {
   readonly slot: number;
   readonly proxy: TcpProxy;
   private readonly folder: string;
+  /** Told when a node ends that nobody has ended. */
+  private readonly onDeserted: (trouble: string) => void;
+  /** Nodes that were told to end, or killed. */
+  private readonly dismissed = new Set<LockstepProcess>();
+  private closing = false;
   /** Nodes that were here, one after the other. */
   nodes = 0;
   process: LockstepProcess | null = null;
   /** Settles when the last fault here is over. */
   busy: Promise<void> = Promise.resolve();
 
-  private constructor(slot: number, proxy: TcpProxy, folder: string) {
+  private constructor(slot: number, proxy: TcpProxy, folder: string, onDeserted: (trouble: string) => void) {
     this.slot = slot;
     this.proxy = proxy;
     this.folder = folder;
+    this.onDeserted = onDeserted;
   }
 
-  static async open(slot: number, coordinatorPort: number, folder: string): Promise<ChaosPlace> {
-    return new ChaosPlace(slot, await TcpProxy.open(() => coordinatorPort), folder);
+  static async open(
+    slot: number,
+    coordinatorPort: number,
+    folder: string,
+    onDeserted: (trouble: string) => void,
+  ): Promise<ChaosPlace> {
+    return new ChaosPlace(slot, await TcpProxy.open(() => coordinatorPort), folder, onDeserted);
   }
 
   /** A new node comes to this place. Its data cache is the place's: what the one before fetched is still there. */
   start(): void {
     this.nodes++;
-    this.process = startNode({
+    const process = startNode({
       folder: this.folder,
       name: `node-${this.slot}-${this.nodes}`,
       port: this.proxy.port,
-      env: { XDG_CACHE_HOME: join(this.folder, 'cache', `place-${this.slot}`) },
+      env: { LOCKSTEP_CACHE: join(this.folder, 'cache', `place-${this.slot}`) },
+    });
+    this.process = process;
+    void process.ended.then(({ code }) => {
+      // Code 0: the run is over.
+      if (this.closing || code === 0 || this.dismissed.has(process)) return;
+      this.onDeserted(process.trouble('gave up by itself').message);
+      if (this.process === process) this.start();
     });
   }
 
@@ -43,11 +63,12 @@ export class ChaosPlace {
   async leave(): Promise<string | null> {
     const { process } = this;
     if (process === null || process.end !== null) return null;
-    const begun = performance.now();
+    this.dismissed.add(process);
     const { code, signal } = await process.stop('SIGINT', leaveSeconds);
-    const seconds = (performance.now() - begun) / 1000;
     if (signal === 'SIGKILL') return `${process.name} did not leave within ${leaveSeconds} s`;
-    return code === 0 || code === 130 ? null : `${process.name} left with code ${code} after ${seconds} s`;
+    // A signal that came before Lockstep was loaded ends the process as it ends any other.
+    const politely = code === 0 || code === 130 || signal === 'SIGINT';
+    return politely ? null : process.trouble('left impolitely').message;
   }
 
   /** Makes this place's link or node bad, and good again after the fault's time. @throws Error when it stays bad */
@@ -60,6 +81,7 @@ export class ChaosPlace {
     };
     switch (kind) {
       case 'kill':
+        if (process) this.dismissed.add(process);
         process?.kill('SIGKILL');
         await pause(milliseconds);
         if (running()) this.start();
@@ -72,7 +94,12 @@ export class ChaosPlace {
         return;
       }
       case 'join': {
-        if (running()) this.start();
+        if (!running()) return;
+        this.start();
+        // It may come while nobody listens; then it just goes again.
+        await this.process
+          ?.waitFor('ready', ({ type }) => type === 'ready', readySeconds)
+          .catch(() => undefined);
         await pause(milliseconds);
         const trouble = await this.leave();
         if (trouble !== null) throw new Error(trouble);
@@ -111,6 +138,7 @@ export class ChaosPlace {
   }
 
   async close(): Promise<void> {
+    this.closing = true;
     await this.process?.stop('SIGKILL');
     await this.proxy.close();
   }

@@ -74,6 +74,8 @@ class ChaosRun {
   private progressAt = performance.now();
   private failure: Error | null = null;
   private over = false;
+  /** What must not happen, but does not end the run. */
+  private readonly complaints: string[] = [];
 
   constructor(options: ChaosOptions, folder: string) {
     this.options = options;
@@ -99,7 +101,10 @@ class ChaosRun {
     this.coordinator = coordinator;
     coordinator.start();
     for (let slot = 0; slot < shape.nodes + shape.guests; slot++) {
-      const place = await ChaosPlace.open(slot, port, this.folder);
+      const place = await ChaosPlace.open(slot, port, this.folder, (trouble) => {
+        this.say(trouble);
+        this.complaints.push(trouble);
+      });
       this.places.push(place);
       if (slot < shape.nodes) place.start();
     }
@@ -115,7 +120,10 @@ class ChaosRun {
     const result = resultOf(coordinator.process);
     const ledger = auditCommits(coordinator.events(), reference);
     const weightsSha256 = String(result['weightsSha256']);
-    const complaints = [...ledger.complaints];
+    const complaints = [...this.complaints, ...ledger.complaints];
+    if (coordinator.process.events.at(-1) !== result) {
+      complaints.push("the coordinator's last line is not its result");
+    }
     if (weightsSha256 !== reference.weightsSha256) {
       complaints.push(`weights ${weightsSha256} instead of ${reference.weightsSha256}`);
     }

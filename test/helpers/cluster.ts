@@ -65,7 +65,7 @@ export function startNode(options: NodeOptions): LockstepProcess {
     ['join', `ws://${host}:${port}`, '--json', '--threads', String(threads), '--name', name],
     options.flags ?? [],
   ].flat();
-  const env = { LOCKSTEP_TOKEN: testToken, XDG_CACHE_HOME: join(folder, 'cache', name), ...options.env };
+  const env = { LOCKSTEP_TOKEN: testToken, LOCKSTEP_CACHE: join(folder, 'cache', name), ...options.env };
   return new LockstepProcess({ name, args, folder, env, prefix: options.prefix ?? [] });
 }
 
@@ -111,8 +111,8 @@ export function stepFigures(events: readonly JsonLine[]): StepFigures[] {
 
 /** The `result` of a process that ended well. @throws Error with its last words */
 export function resultOf(ended: LockstepProcess): JsonLine {
-  const result = ended.events.at(-1);
-  if (ended.end?.code !== 0 || result?.type !== 'result') throw ended.trouble('ended without a result');
+  const result = ended.last('result');
+  if (ended.end?.code !== 0 || result === undefined) throw ended.trouble('ended without a result');
   return result;
 }
 
