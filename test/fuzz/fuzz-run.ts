@@ -1,6 +1,6 @@
 /** A training with one honest node under attack: the same weights, no crash, no lasting memory, hardly slower. */
 import { mkdtemp, rm } from 'node:fs/promises';
-import { tmpdir } from 'node:os';
+import { constants, setPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { protocolVersion } from '@lockstep/shared/protocol/messages.ts';
 import { examineMachine } from '@lockstep/worker/node/fingerprints.ts';
@@ -91,6 +91,8 @@ async function fuzz(options: FuzzOptions, folder: string, started: LockstepProce
   say(`seed ${options.seed}: attack begins at step ${steps()}, ${mebibytes(residentBefore)} resident`);
 
   const hello = await acceptedHello();
+  // The attack itself must not take the processor from what it attacks: both run on this machine.
+  setPriority(constants.priority.PRIORITY_LOW);
   const attacker = new Attacker({ port, seed: options.seed, hello, pace: options.pace, width: 8 });
   const speedRatio = options.compareSpeed
     ? await alternate(attacker, options.frames, steps, say)
@@ -103,6 +105,8 @@ async function fuzz(options: FuzzOptions, folder: string, started: LockstepProce
   say(`at rest: ${mebibytes(residentAfter)} resident`);
   const last = steps();
   await coordinator.until('steps after the attack', () => steps() >= last + 5, 120);
+  // Before the run ends: then it comes back as it should, to wait for the run to go on.
+  const troubles = honestTroubles(coordinator, node);
   await coordinator.stop('SIGINT', 60);
   const result = coordinator.last('result');
   if (result === undefined) throw coordinator.trouble('ended without a result');
@@ -114,7 +118,7 @@ async function fuzz(options: FuzzOptions, folder: string, started: LockstepProce
     ...(result['weightsSha256'] === reference.weightsSha256
       ? []
       : ['the weights differ from those of the run alone']),
-    ...honestTroubles(coordinator, node),
+    ...troubles,
     ...(attacker.unreachable === 0 ? [] : [`the port was closed ${attacker.unreachable} times`]),
     ...(residentAfter - residentBefore <= memoryBound
       ? []
@@ -137,9 +141,11 @@ async function fuzz(options: FuzzOptions, folder: string, started: LockstepProce
 /** The honest node must not suffer for what others do. */
 function honestTroubles(coordinator: LockstepProcess, node: LockstepProcess): string[] {
   const left = coordinator.events.filter(({ type, name }) => type === 'node-left' && name === 'honest');
-  const early = left.slice(0, -1).map(({ reason }) => `the honest node was lost: ${String(reason)}`);
-  if (node.events.some(({ type }) => type === 'reconnecting')) early.push('the honest node had to reconnect');
-  return early;
+  const again = node.events.filter(({ type }) => type === 'reconnecting');
+  return [
+    ...left.map(({ reason }) => `the honest node was lost: ${String(reason)}`),
+    ...again.map(({ reason }) => `the honest node had to reconnect: ${String(reason)}`),
+  ];
 }
 
 /** Attack and peace in turn, until all frames are sent. @returns the median ratio of steps a second */
