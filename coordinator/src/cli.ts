@@ -3,15 +3,27 @@
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { Command, CommanderError } from 'commander';
 import { registerBench } from './commands/bench.ts';
+import { registerCoordinator } from './commands/coordinator.ts';
 import { registerData } from './commands/data.ts';
 import { registerEvaluate } from './commands/evaluate.ts';
+import { registerJoin } from './commands/join.ts';
 import { registerPlan } from './commands/plan.ts';
+import { registerStatus } from './commands/status.ts';
 import { registerTrain } from './commands/train.ts';
 import { reportError } from './terminal/error-report.ts';
 import { standardOutput, tolerateClosedPipe } from './terminal/output.ts';
 
 /** Each adds one command; the order is that of the help. */
-const registrations = [registerTrain, registerEvaluate, registerBench, registerPlan, registerData];
+const registrations = [
+  registerTrain,
+  registerCoordinator,
+  registerJoin,
+  registerStatus,
+  registerEvaluate,
+  registerBench,
+  registerPlan,
+  registerData,
+];
 
 /**
  * Runs the command line.

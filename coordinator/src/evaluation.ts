@@ -1,11 +1,12 @@
 /** Accuracy on a split: forward passes with running statistics, on all ranks. */
 import type { Dataset, SplitName } from '@lockstep/worker/data/dataset.ts';
+import { evaluationShard } from '@lockstep/worker/rank/run-shape.ts';
 import type { Checkpoint } from './checkpoint/checkpoint.ts';
 import type { Workforce } from './cluster/workforce.ts';
 import { type ClassFigures, classFigures, confusionMatrix } from './metrics/confusion.ts';
 import type { RunListener } from './metrics/events.ts';
 import type { Truth } from './reduce/truth.ts';
-import { evaluationShard, openSession } from './session.ts';
+import { openSession } from './session.ts';
 
 export interface SplitFigures {
   readonly samples: number;

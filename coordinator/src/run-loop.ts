@@ -9,7 +9,7 @@ import { chunkFloats } from '@lockstep/worker/rank/store.ts';
 import type { ShardReport } from '@lockstep/worker/rank/tasks.ts';
 import type { Workforce } from './cluster/workforce.ts';
 import { cutSlices } from './plan/assignment.ts';
-import { planStep, type StepPlan } from './plan/batch-plan.ts';
+import { planStep, type StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
 import { type CommitDecision, decideCommit } from './reduce/commit.ts';
 import type { Truth } from './reduce/truth.ts';
 
@@ -42,15 +42,19 @@ export async function runSteps(
   run: Run,
   afterCommit: (committed: CommittedStep) => Promise<void>,
 ): Promise<void> {
+  run.workforce.publish(run.truth.step, run.truth.side);
+  if (run.truth.step < run.lastStep) await run.workforce.gathered(run.signal);
   while (run.truth.step < run.lastStep && !run.signal.aborted) {
     const begun = performance.now();
     const committed = await runStep(run, run.truth.step);
+    // Nobody is left to compute, and the user does not want to wait for somebody.
+    if (committed === null) return;
     await afterCommit({ ...committed, seconds: (performance.now() - begun) / 1000 });
   }
 }
 
 /** One step: plan, compute, reduce, commit. */
-async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'seconds'>> {
+async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'seconds'> | null> {
   const { recipe, workforce, truth } = run;
 
   // Plan: which samples, in which shards. A function of the recipe and the step.
@@ -61,23 +65,30 @@ async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'sec
     plan.shards.map((samples, shard) => ({
       ...({ kind: 'shard', step, side: truth.side, epoch: plan.epoch, shard, samples } as const),
     })),
+    run.signal,
   );
+  if (shards === null) return null;
 
   // Reduce in the fixed tree and apply the optimizer, slice by slice, from one side of the store to the other.
   const rate = learningRate(recipe, step, run.lastStep);
+  const covers = workforce.covers ?? plan.shards.map((_, from) => ({ from, width: 1 }));
   const slices = await workforce.updateSlices(
     cutSlices(truth.layout.parameterCount, workforce.ranks, chunkFloats).map(({ from, to }) => ({
       ...({ kind: 'slice', side: truth.side, from, to } as const),
       update: truth.updates + 1,
       learningRate: rate,
       samples: plan.samples,
+      covers,
     })),
   );
 
   // Commit: all shards, all finite. Running statistics are merged, the sides swap, the step counts.
   const decision = decideCommit(plan, shards, slices);
   if (!decision.commit) throw refused(step, decision);
-  truth.commit(plan, recipe.batchNormMomentum);
+  truth.commit(plan, recipe, covers);
+
+  // Weights down: on their way while metrics and checkpoints are written and the next batch is loaded.
+  workforce.publish(truth.step, truth.side);
   return { plan, shards, learningRate: rate, decision };
 }
 

@@ -1,23 +1,28 @@
 /** A session: a model, its kernels, the store and the ranks of this process, ready to compute. */
-import { compileProgram } from '@lockstep/shared/model/compile.ts';
-import { type Layout, layOut } from '@lockstep/shared/model/layout.ts';
+import type { Layout } from '@lockstep/shared/model/layout.ts';
 import { inferShapes } from '@lockstep/shared/model/shapes.ts';
 import type { Model } from '@lockstep/shared/model/spec.ts';
-import { buildModel } from '@lockstep/shared/model/zoo.ts';
-import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
-import type { Dataset, SplitName } from '@lockstep/worker/data/dataset.ts';
+import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import { chooseKernels, type KernelChoice } from '@lockstep/worker/rank/kernel-choice.ts';
-import { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
-import { chunkFloats, Store } from '@lockstep/worker/rank/store.ts';
+import { type RankHost, startHost } from '@lockstep/worker/rank/rank-host.ts';
+import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
 import { LocalRanks } from './cluster/local-ranks.ts';
-import type { LostListener } from './cluster/workforce.ts';
-import { shardSizes } from './plan/batch-plan.ts';
+import type { LostListener, WorkEnd, Workforce } from './cluster/workforce.ts';
+import { LocalSync } from './reduce/local-sync.ts';
 import { Truth } from './reduce/truth.ts';
 
-/** Images that one evaluation task takes: large enough to be fast, small enough for the arena. */
-export const evaluationShard = 100;
+/** What a workforce is made of: the ranks of this process, which always reduce, and often compute. */
+export interface WorkforceParts {
+  readonly recipe: Recipe;
+  readonly dataset: Dataset;
+  readonly host: RankHost;
+  readonly kernels: KernelChoice;
+  readonly onLost: LostListener;
+}
+
+export type WorkforceFactory = (parts: WorkforceParts) => Promise<Workforce>;
 
 export interface SessionOptions {
   readonly recipe: Recipe;
@@ -27,6 +32,8 @@ export interface SessionOptions {
   readonly onLost?: LostListener;
   /** Kernels chosen before, to spare the measurement. */
   readonly kernels?: KernelChoice;
+  /** Who computes; the ranks of this process unless somebody says otherwise. */
+  readonly workforce?: WorkforceFactory;
 }
 
 export interface Session {
@@ -35,76 +42,48 @@ export interface Session {
   readonly kernels: KernelChoice;
   readonly truth: Truth;
   readonly pool: RankPool;
-  readonly workforce: LocalRanks;
+  readonly workforce: Workforce;
   readonly arenaBytes: number;
   readonly storeBytes: number;
-  close(): Promise<void>;
+  close(end?: WorkEnd): Promise<void>;
 }
 
-/** The recipe's model for the images of a data set. @throws LockstepError MODEL_UNKNOWN, MODEL_INVALID */
-export function modelFor(recipe: Pick<Recipe, 'model' | 'shortcut'>, dataset: ImagesOf): Model {
-  const { height, width, channels } = dataset;
-  const images = { height, width, channels };
-  const model = buildModel(recipe.model, {
-    images,
-    classes: dataset.classes.length,
-    shortcut: recipe.shortcut,
-  });
-  inferShapes(model);
-  return model;
-}
-
-/** What a model must know of a data set. */
-export type ImagesOf = Pick<Dataset, 'height' | 'width' | 'channels' | 'classes'>;
-
-/** How many images each split has. */
-export type SplitCounts = Readonly<Record<SplitName, { readonly count: number }>>;
-
-/** Bytes of one rank's arena: the largest of the programs that a run needs. @throws LockstepError ARENA_TOO_LARGE */
-export function arenaBytesOf(recipe: Recipe, model: Model, dataset: SplitCounts): number {
-  const sizes = shardSizes(recipe, dataset.train.count);
-  const tests = [evaluationShard, dataset.test.count % evaluationShard].filter((size) => size > 0);
-  return Math.max(
-    ...sizes.map((size) => compileProgram(model, 'train', size, recipe).arenaBytes),
-    ...tests.map((size) => compileProgram(model, 'evaluate', size, recipe).arenaBytes),
-  );
+/** The ranks of this process alone. */
+async function localWorkforce({ recipe, host, onLost }: WorkforceParts): Promise<Workforce> {
+  const sync = recipe.batchNorm === 'sync' ? new LocalSync(host.store, host.layout) : null;
+  return new LocalRanks(host.pool, onLost, sync);
 }
 
 /**
  * Opens a session: chooses kernels, allocates the store, starts the ranks. The truth is still all zeros.
  *
- * @throws LockstepError MODEL_UNKNOWN, MODEL_INVALID, ARENA_TOO_LARGE, KERNELS_MISSING, NUMERICS_UNSUPPORTED, RANK_FAILED
+ * @throws LockstepError MODEL_UNKNOWN, MODEL_INVALID, ARENA_TOO_LARGE, KERNELS_MISSING, NUMERICS_UNSUPPORTED,
+ *   RANK_FAILED, and what the workforce's factory throws
  */
 export async function openSession(options: SessionOptions): Promise<Session> {
   const { recipe, dataset, threads } = options;
-  const model = modelFor(recipe, dataset);
-  const layout = layOut(model);
-  const arenaBytes = arenaBytesOf(recipe, model, dataset);
   const kernels = options.kernels ?? (await chooseKernels(recipe.arithmetic));
-  const store = Store.allocate({
-    parameterCount: layout.parameterCount,
-    totalCount: layout.totalCount,
-    batchNormChannels: layout.batchNormChannels,
-    shardsPerStep: recipe.shardsPerStep,
-    state: stateNames(recipe.optimizer),
-    ranks: threads,
-    scratchBytes: treeSumScratchBytes(chunkFloats),
-  });
-  const setup = {
+  const state = stateNames(recipe.optimizer);
+  const host = await startHost({
     recipe,
-    model,
     dataset,
-    arenaBytes,
-    module: kernels.module,
-    storeMemory: store.arena.memory,
-    storeLayout: store.layout,
+    threads,
+    kernels,
+    state,
     profiled: options.profiled ?? false,
-  };
-  const pool = await RankPool.start(setup, threads);
-  const workforce = new LocalRanks(pool, options.onLost ?? (() => {}));
+  });
+  const { model, layout, store, pool, arenaBytes } = host;
+  const onLost = options.onLost ?? (() => {});
+  let workforce: Workforce;
+  try {
+    workforce = await (options.workforce ?? localWorkforce)({ recipe, dataset, host, kernels, onLost });
+  } catch (thrown) {
+    await pool.close();
+    throw thrown;
+  }
   const truth = new Truth(layout, store, batchNormPixels(model));
   const storeBytes = store.layout.bytes;
-  const close = (): Promise<void> => workforce.close();
+  const close = (end?: WorkEnd): Promise<void> => workforce.close(end);
   return { model, layout, kernels, truth, pool, workforce, arenaBytes, storeBytes, close };
 }
 

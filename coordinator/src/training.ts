@@ -5,13 +5,14 @@ import { type Recipe, recipeSha256 } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import { evaluateSplit, type SplitFigures } from './evaluation.ts';
 import type { ResumePoint } from './checkpoint/resume.ts';
+import type { WorkEnd } from './cluster/workforce.ts';
 import { writeCheckpoint } from './checkpoint/writer.ts';
 import { type Baseline, measureBaseline } from './metrics/baseline.ts';
 import type { ResultEvent, RunListener } from './metrics/events.ts';
 import { TrainingRecord } from './metrics/training-record.ts';
-import { lastStepOf, stepsPerEpoch } from './plan/batch-plan.ts';
+import { lastStepOf, stepsPerEpoch } from '@lockstep/shared/plan/batch-plan.ts';
 import { type CommittedStep, runSteps } from './run-loop.ts';
-import { openSession, type Session } from './session.ts';
+import { openSession, type Session, type WorkforceFactory } from './session.ts';
 
 export interface TrainingOptions {
   readonly recipe: Recipe;
@@ -27,6 +28,8 @@ export interface TrainingOptions {
   readonly evaluate: boolean;
   readonly baseline: boolean;
   readonly signal: AbortSignal;
+  /** Who computes; the threads of this process unless somebody says otherwise. */
+  readonly workforce?: WorkforceFactory;
 }
 
 /** Seconds that the single-thread baseline may take at the end of a run. */
@@ -44,8 +47,10 @@ export async function train(options: TrainingOptions, listen: RunListener): Prom
     recipe,
     dataset,
     threads,
+    ...(options.workforce === undefined ? {} : { workforce: options.workforce }),
     onLost: (_, shard, reason) => listen({ type: 'rank-lost', step: step + 1, shard, reason }),
   });
+  let end: WorkEnd = { reason: 'the run has failed', again: false };
   try {
     const training = new Training(options, session, listen);
     await training.start();
@@ -59,9 +64,13 @@ export async function train(options: TrainingOptions, listen: RunListener): Prom
       step = committed.plan.step + 1;
       await training.afterCommit(committed);
     });
-    return await training.finish();
+    const result = await training.finish();
+    end = result.interrupted
+      ? { reason: 'the coordinator was interrupted', again: true }
+      : { reason: 'the run is over', again: false };
+    return result;
   } finally {
-    await session.close();
+    await session.close(end);
   }
 }
 

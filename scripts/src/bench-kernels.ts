@@ -41,12 +41,13 @@ interface Outcome {
 /** Places the case's buffers from the start of the arena, with values around zero and none subnormal, and times it. */
 function outcome(instance: KernelInstance, entry: KernelCase): Outcome {
   let top = firstFreeByte;
-  const made = entry.make((bytes) => {
+  const made = entry.make((bytes, integers) => {
     const offset = top;
     top += Math.ceil(bytes / 64) * 64 + 64;
     if (top > memory.buffer.byteLength) throw new Error(`${entry.label}: the arena is too small`);
     const floats = new Float32Array(memory.buffer, offset, Math.ceil(bytes / 4));
     for (let i = 0; i < floats.length; i++) floats[i] = ((i * 7) % 11) / 10 - 0.5;
+    if (integers) new Int32Array(memory.buffer, offset).set(integers);
     return offset;
   });
   const run = instance[made.kernel];

@@ -115,7 +115,11 @@ export const recipeRows = {
     'crop-flip for CIFAR, none otherwise',
   ),
   shortcut: choice('A', ['A', 'B'], 'ResNet: shortcut where the size changes (A pads, B projects)'),
-  batchNorm: choice('shard', ['shard'], 'whose moments normalise the activations'),
+  batchNorm: choice(
+    'shard',
+    ['shard', 'sync'],
+    "whose moments normalise the activations: each shard's own, or those of the whole batch",
+  ),
   batchNormMomentum: number(
     0.1,
     { min: 0, max: 1, above: true },
@@ -123,10 +127,15 @@ export const recipeRows = {
   ),
   batchNormEpsilon: number(1e-5, { min: 0, max: 1, above: true }, 'added to the variance'),
   arithmetic: choice('fma', ['fma', 'mul-add'], 'multiply and add in one rounding, or in two'),
+  wireDtype: choice(
+    'f32',
+    ['f32', 'bf16', 'f16'],
+    'floats of weights and gradients on the wire; a short type rounds them, wherever they are computed',
+  ),
   convolution: choice(
     'winograd',
     ['winograd', 'direct'],
-    'algorithm of 3x3 convolutions of stride 1 with 16 channels and more',
+    'algorithm of 3x3 convolutions of stride 1 with 8 channels and more',
   ),
 };
 

@@ -47,14 +47,6 @@ export function parseRecipe(input: unknown): Recipe {
     throw invalid(null, input, 'a JSON object with the fields of a recipe');
   }
   refuseUnknownKeys(Object.keys(input));
-  if ('batchNorm' in input && input.batchNorm === 'sync') {
-    throw new LockstepError(
-      'RECIPE_INVALID',
-      "Recipe field 'batchNorm' is 'sync', which is planned but not built yet.",
-      "Use 'shard': each shard normalises by its own moments.",
-      { field: 'batchNorm', value: 'sync', allowed: recipeRows.batchNorm.allowed },
-    );
-  }
   const parsed = recipeSchema.safeParse(input);
   if (!parsed.success) {
     const field = parsed.error.issues[0]?.path[0] as RecipeFieldName;

@@ -64,7 +64,7 @@ export function inputPixels(model: Model, input: ProgramInput): Float64Array {
 /** A program bound to a float64 memory. */
 export class ReferenceProgram {
   readonly program: Program;
-  private readonly memory: ReferenceMemory;
+  readonly memory: ReferenceMemory;
 
   constructor(program: Program) {
     this.program = program;
@@ -73,11 +73,21 @@ export class ReferenceProgram {
 
   /** Loads, prepares, and runs forward and (unless told otherwise) backward. */
   run(input: ProgramInput, observe: Observer | null = null, backward = true): ProgramResult {
-    this.load(input);
-    const { prepare, forward, regions, layout, shardSize } = this.program;
-    this.execute(prepare, null);
-    this.execute(forward, observe);
+    this.begin(input);
+    this.execute(this.program.forward, observe);
     if (backward) this.execute(this.program.backward, observe);
+    return this.result();
+  }
+
+  /** Loads and prepares. */
+  begin(input: ProgramInput): void {
+    this.load(input);
+    this.execute(this.program.prepare, null);
+  }
+
+  /** What lies in the memory now. */
+  result(): ProgramResult {
+    const { regions, layout, shardSize } = this.program;
     const { values } = this.memory;
     const at = (address: number, length: number) => values.slice(address / 4, address / 4 + length);
     const predictions = [...at(this.program.input.predictions, shardSize)];
@@ -105,7 +115,7 @@ export class ReferenceProgram {
     }
   }
 
-  private execute(steps: readonly Step[], observe: Observer | null): void {
+  execute(steps: readonly Step[], observe: Observer | null): void {
     for (const { call } of steps) {
       const named = namedArguments(call);
       (kernels[call.kernel] as Kernel).reference(this.memory, named);

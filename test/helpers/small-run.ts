@@ -2,7 +2,8 @@
 import type { Workforce } from '@lockstep/coordinator/cluster/workforce.ts';
 import { Truth } from '@lockstep/coordinator/reduce/truth.ts';
 import { type CommittedStep, runSteps } from '@lockstep/coordinator/run-loop.ts';
-import { arenaBytesOf, modelFor, openSession, type Session } from '@lockstep/coordinator/session.ts';
+import { openSession, type Session } from '@lockstep/coordinator/session.ts';
+import { arenaBytesOf, modelFor } from '@lockstep/worker/rank/run-shape.ts';
 import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
 import type { BuildName } from '@lockstep/shared/kernels/build-name.ts';
 import { initialise } from '@lockstep/shared/model/initialisation.ts';
@@ -39,6 +40,8 @@ class InlineRank implements Workforce {
     return tasks.map((task) => this.rank.run(task) as ReportOf<T>);
   }
 
+  publish(): void {}
+  async gathered(): Promise<void> {}
   computeShards: Workforce['computeShards'] = (tasks) => this.all(tasks);
   updateSlices: Workforce['updateSlices'] = (tasks) => this.all(tasks);
   evaluate: Workforce['evaluate'] = (tasks) => this.all(tasks);

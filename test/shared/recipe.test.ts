@@ -31,7 +31,7 @@ test('an empty recipe is a complete one', (t) => {
 });
 
 test('the canonical hash of the defaults is fixed: a change of it renames every run', (t) => {
-  t.is(recipeSha256(parseRecipe({})), '5df3eaea56a18d56b7b892a497c68c0f82ab95355b9510c54d35320b8c6e8b0f');
+  t.is(recipeSha256(parseRecipe({})), '920d3a0c064d12db0ed59be8b5b4e01ce23418f80902735e2c6a3bc1385219e8');
 });
 
 test('augmentation and weight decay follow from data set and optimizer', (t) => {
@@ -60,7 +60,8 @@ const badValues: [string, unknown[]][] = [
   ['optimizer', ['Adam', '', null]],
   ['schedule', ['linear']],
   ['augmentation', ['flip']],
-  ['batchNorm', ['sync', 'none']],
+  ['batchNorm', ['Sync', 'none']],
+  ['wireDtype', ['fp16', 16, null]],
   ['batchNormMomentum', [0, 1.1]],
   ['arithmetic', ['bf16']],
   ['convolution', ['fft', '']],

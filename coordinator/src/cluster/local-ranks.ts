@@ -12,23 +12,36 @@ import type {
   SliceTask,
 } from '@lockstep/worker/rank/tasks.ts';
 import { decideRetry } from '../plan/assignment.ts';
+import type { LocalSync } from '../reduce/local-sync.ts';
 import type { LostListener, Workforce } from './workforce.ts';
 
 export class LocalRanks implements Workforce {
   readonly nodes = 1;
   private readonly pool: RankPool;
   private readonly onLost: LostListener;
+  private readonly sync: LocalSync | null;
 
-  constructor(pool: RankPool, onLost: LostListener) {
+  /** @param sync where the shards of a step meet in batch-norm mode `sync`, else null */
+  constructor(pool: RankPool, onLost: LostListener, sync: LocalSync | null = null) {
     this.pool = pool;
     this.onLost = onLost;
+    this.sync = sync;
   }
 
   get ranks(): number {
     return this.pool.size;
   }
 
+  publish(): void {
+    // The ranks read the store itself.
+  }
+
+  async gathered(): Promise<void> {
+    // They are here as soon as the pool is.
+  }
+
   computeShards(tasks: readonly ShardTask[]): Promise<ShardReport[]> {
+    if (this.sync) return this.sync.compute(tasks, this.ranks, (task) => this.untilDone(task));
     return Promise.all(tasks.map((task) => this.untilDone(task)));
   }
 
@@ -50,8 +63,8 @@ export class LocalRanks implements Workforce {
     return this.pool.close();
   }
 
-  /** Gives a task out until somebody has done it. */
-  private async untilDone<T extends RankTask>(task: T): Promise<ReportOf<T>> {
+  /** Gives a task out until somebody has done it. @throws LockstepError RANK_FAILED */
+  async untilDone<T extends RankTask>(task: T): Promise<ReportOf<T>> {
     for (let attempts = 1; ; attempts++) {
       const outcome = await this.pool.run(task);
       if (outcome.ok) return outcome.report;

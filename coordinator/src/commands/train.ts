@@ -1,44 +1,11 @@
 /** `lockstep train [recipe.json] [flags]`: coordinator and ranks in one process, on this machine. */
-
-import { existsSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
-import { LockstepError } from '@lockstep/shared/base/errors.ts';
-import { checkModelName } from '@lockstep/shared/model/zoo.ts';
-import { parseRecipe, type Recipe, type RecipeInput } from '@lockstep/shared/recipe.ts';
-import { describeDataset } from '@lockstep/worker/data/catalogue.ts';
-import { openDataset } from '@lockstep/worker/data/open-dataset.ts';
 import type { Command } from 'commander';
-import { resumeRun, type ResumeOutcome } from '../checkpoint/resume.ts';
-import { defaultRunDirectory } from '../checkpoint/run-directory.ts';
-import { dropEmptyRunDirectory, prepareRunDirectory } from '../checkpoint/writer.ts';
-import { interruptible } from '../interruption.ts';
-import { gatherRecipe } from '../recipe-source.ts';
-import { dataDisplay } from '../terminal/data-display.ts';
-import { jsonDisplay } from '../terminal/json-lines.ts';
-import { standardOutput } from '../terminal/output.ts';
-import { runDisplay } from '../terminal/run-display.ts';
-import {
-  addJsonFlag,
-  addRecipeFlags,
-  type FlagValues,
-  integerFrom,
-  recipeFlags,
-  secondsFrom,
-  threadLimit,
-} from './options.ts';
+import { type FlagValues, integerFrom, threadLimit } from './options.ts';
+import { addRunFlags, type RunFlags, runRecipe } from './run-command.ts';
 
-/** The flags of `train` that are no part of the recipe. */
-interface TrainFlags {
+interface TrainFlags extends RunFlags {
   readonly threads?: number;
-  readonly out?: string;
-  /** True without a path. */
-  readonly resume?: string | true;
-  readonly checkpointEvery?: number;
-  readonly checkpointSeconds: number;
-  readonly keep: number;
-  readonly evaluate: boolean;
-  readonly baseline: boolean;
-  readonly json?: boolean;
 }
 
 /** Adds the command to the program. */
@@ -46,99 +13,13 @@ export function registerTrain(program: Command): void {
   const command = program
     .command('train')
     .description('train a model on this machine')
-    .argument('[recipe.json]', 'file that holds the fields of a recipe')
-    .option('--threads <n>', 'threads that compute (default: all cores)', integerFrom(1, threadLimit))
-    .option('--out <dir>', "the run's folder (default: runs/<model>-<dataset>-<hash>)")
-    .option('--resume [path]', "go on from a checkpoint (default: the newest whole one of the run's folder)")
-    .option('--checkpoint-every <steps>', 'a checkpoint after so many steps', integerFrom(1, 1e9))
-    .option('--checkpoint-seconds <s>', 'a checkpoint after so many seconds', secondsFrom, 30)
-    .option('--keep <n>', 'checkpoints to keep', integerFrom(1, 1e6), 3)
-    .option('--no-evaluate', 'do not measure the test accuracy after each epoch')
-    .option('--no-baseline', 'do not measure the speed of one thread alone');
-  addJsonFlag(addRecipeFlags(command));
-  command.action(async (file: string | undefined, flags: FlagValues) => {
-    process.exitCode = await runTrain(file ?? null, flags as TrainFlags & FlagValues);
-  });
-}
-
-/** @returns the exit code: 0 done, 128 + signal when a signal ended the run early */
-async function runTrain(file: string | null, flags: TrainFlags & FlagValues): Promise<number> {
-  const output = standardOutput();
-  const json = flags.json === true;
-  const { listen, end } = json ? jsonDisplay(output) : runDisplay(output);
-  const start = await settle(flags, await gatherRecipe(file, recipeFlags(flags)));
-  // Before anything is fetched or written: a slip in a name or a size should not cost a download.
-  checkModelName(start.recipe.model);
-  const entry = describeDataset(start.recipe.dataset);
-  // Loaded here, so that `lockstep --help` and a wrong flag do not wait for the kernels.
-  const { arenaBytesOf, modelFor } = await import('../session.ts');
-  const counts = { train: { count: entry.trainCount }, test: { count: entry.testCount } };
-  arenaBytesOf(start.recipe, modelFor(start.recipe, entry), counts);
-  const made = await prepareRunDirectory(start.runDirectory);
-  const interruption = interruptible((cause) => {
-    listen({
-      type: 'notice',
-      text: `${cause}: the run ends after this step and saves; once more ends it at once.`,
+    .option('--threads <n>', 'threads that compute (default: all cores)', integerFrom(1, threadLimit));
+  addRunFlags(command).action(async (file: string | undefined, values: FlagValues) => {
+    const flags = values as TrainFlags & FlagValues;
+    process.exitCode = await runRecipe(file ?? null, flags, {
+      threads: flags.threads ?? availableParallelism(),
+      baseline: flags.baseline,
+      prepare: async () => ({ workforce: null, log: null }),
     });
   });
-  try {
-    for (const text of start.notices) listen({ type: 'notice', text });
-    const { train } = await import('../training.ts');
-    const progress = dataDisplay(start.recipe.dataset, output, json);
-    const dataset = await openDataset(start.recipe.dataset, {
-      fetchIfMissing: true,
-      onProgress: progress.onProgress,
-      signal: interruption.signal,
-    }).finally(progress.end);
-    let told = false;
-    const result = await train(
-      {
-        recipe: start.recipe,
-        dataset,
-        threads: flags.threads ?? availableParallelism(),
-        runDirectory: start.runDirectory,
-        resume: start.point,
-        checkpointEvery: flags.checkpointEvery ?? null,
-        checkpointSeconds: flags.checkpointSeconds,
-        keep: flags.keep,
-        evaluate: flags.evaluate,
-        baseline: flags.baseline,
-        signal: interruption.signal,
-      },
-      (event) => {
-        told ||= event.type === 'result';
-        listen(event);
-      },
-    );
-    if (!told) listen(result);
-    return result.interrupted ? (interruption.exitCode() ?? 0) : 0;
-  } catch (thrown) {
-    // Ended before the first step: there is nothing to save and nothing went wrong.
-    if (interruption.signal.aborted && !(thrown instanceof LockstepError))
-      return interruption.exitCode() ?? 1;
-    throw thrown;
-  } finally {
-    end();
-    interruption.dispose();
-    await dropEmptyRunDirectory(start.runDirectory, made);
-  }
-}
-
-/** Recipe, folder and starting point of the run. */
-async function settle(flags: TrainFlags, given: RecipeInput): Promise<ResumeOutcome> {
-  const out = flags.out ?? null;
-  if (flags.resume === undefined) {
-    const recipe: Recipe = parseRecipe(given);
-    return { recipe, point: null, runDirectory: out ?? defaultRunDirectory(recipe), notices: [] };
-  }
-  const path = flags.resume === true ? null : flags.resume;
-  if (path?.endsWith('.json') === true && !path.endsWith('manifest.json') && existsSync(path)) {
-    throw new LockstepError(
-      'USAGE',
-      `--resume takes the path of a checkpoint, and ${path} looks like a recipe.`,
-      `Write the recipe first: lockstep train ${path} --resume`,
-      { path },
-    );
-  }
-  return resumeRun(path, out, given);
 }

@@ -1,7 +1,7 @@
 /** The single-thread baseline: the same kernels and recipe, one shard after the other, nothing in parallel. */
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Workforce } from '../cluster/workforce.ts';
-import { planStep } from '../plan/batch-plan.ts';
+import { planStep } from '@lockstep/shared/plan/batch-plan.ts';
 import type { Truth } from '../reduce/truth.ts';
 
 export interface Baseline {

@@ -107,7 +107,90 @@ export interface ResultEvent {
   readonly interrupted: boolean;
 }
 
+/** The coordinator's port is open. */
+export interface ListeningEvent {
+  readonly type: 'listening';
+  readonly url: string;
+  /** The command that makes another machine a node; holds the token only when it was generated here. */
+  readonly join: string;
+  readonly reason: string;
+}
+
+/** Nobody computes, or not enough have come. */
+export interface WaitingEvent {
+  readonly type: 'waiting';
+  readonly step: number;
+  readonly reason: string;
+}
+
+export interface NodeJoinedEvent {
+  readonly type: 'node-joined';
+  /** Steps committed. */
+  readonly step: number;
+  readonly node: number;
+  readonly name: string;
+  readonly ranks: number;
+  readonly address: string;
+  readonly runtime: { readonly lockstep: string; readonly node: string; readonly platform: string };
+}
+
+export interface NodeLeftEvent {
+  readonly type: 'node-left';
+  readonly step: number;
+  readonly node: number;
+  readonly name: string;
+  /** Of the offence or fault; null when it left or the network ended it. */
+  readonly code: string | null;
+  readonly reason: string;
+}
+
+/** A stranger was sent away. */
+export interface NodeRefusedEvent {
+  readonly type: 'node-refused';
+  readonly address: string;
+  readonly code: string;
+  readonly reason: string;
+}
+
+export interface AssignedEvent {
+  readonly type: 'assigned';
+  /** Number of the step that is computed, from 1. */
+  readonly step: number;
+  readonly members: readonly {
+    readonly node: number;
+    readonly name: string;
+    readonly shards: readonly number[];
+  }[];
+  readonly reason: string;
+}
+
+export interface StolenEvent {
+  readonly type: 'stolen';
+  readonly step: number;
+  readonly from: string;
+  readonly to: string;
+  readonly shards: readonly number[];
+  readonly reason: string;
+}
+
+export interface DecisionEvent {
+  readonly type: 'decision';
+  readonly step: number;
+  readonly reason: string;
+}
+
+export type ClusterEvent =
+  | ListeningEvent
+  | WaitingEvent
+  | NodeJoinedEvent
+  | NodeLeftEvent
+  | NodeRefusedEvent
+  | AssignedEvent
+  | StolenEvent
+  | DecisionEvent;
+
 export type RunEvent =
+  | ClusterEvent
   | StartEvent
   | StepEvent
   | EvaluationProgressEvent

@@ -9,8 +9,8 @@ import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import { chunkFloats, layOutStore } from '@lockstep/worker/rank/store.ts';
-import { arenaBytesOf, type ImagesOf, modelFor } from '../session.ts';
-import { shardSizes } from './batch-plan.ts';
+import { arenaBytesOf, type ImagesOf, modelFor } from '@lockstep/worker/rank/run-shape.ts';
+import { shardSizes } from '@lockstep/shared/plan/batch-plan.ts';
 
 export interface PlanRow {
   readonly section: 'prepare' | 'forward' | 'backward';

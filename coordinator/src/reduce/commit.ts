@@ -1,6 +1,6 @@
 /** The commit decision: all shards in, every sample once, everything finite. */
 import type { ShardReport, SliceReport } from '@lockstep/worker/rank/tasks.ts';
-import type { StepPlan } from '../plan/batch-plan.ts';
+import type { StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
 
 export interface CommitDecision {
   readonly commit: boolean;

@@ -3,9 +3,11 @@ import { createHash } from 'node:crypto';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { runningOf, type Layout } from '@lockstep/shared/model/layout.ts';
 import { type Moments, mergeMoments, updateRunning } from '@lockstep/shared/reduce/moments.ts';
-import { combineTree } from '@lockstep/shared/reduce/tree.ts';
+import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
+import type { Recipe } from '@lockstep/shared/recipe.ts';
+import { combineKnown } from '@lockstep/shared/reduce/tree.ts';
 import { otherSide, type Side, type Store } from '@lockstep/worker/rank/store.ts';
-import type { StepPlan } from '../plan/batch-plan.ts';
+import type { StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
 
 export class Truth {
   readonly layout: Layout;
@@ -50,32 +52,53 @@ export class Truth {
     );
   }
 
-  /** Makes a step part of the run: running statistics take the moments of the whole batch, the sides swap. */
-  commit(plan: StepPlan, momentum: number): void {
+  /**
+   * Makes a step part of the run: running statistics take the moments of the whole batch, the sides swap.
+   *
+   * @param covers subtrees whose merged moments lie where those of their first shards would
+   */
+  commit(
+    plan: StepPlan,
+    { batchNorm, batchNormMomentum }: Pick<Recipe, 'batchNorm' | 'batchNormMomentum'>,
+    covers: readonly Subtree[],
+  ): void {
     const next = otherSide(this.side);
     const from = this.store.weights(this.side);
     const to = this.store.weights(next);
     const { parameterCount } = this.layout;
     to.set(from.subarray(parameterCount), parameterCount);
-    for (const { layer, channels, channel } of this.layout.batchNorms) {
-      const pixels = this.pixelsPerImage.get(layer) ?? 0;
-      const batch = combineTree<Moments>(
-        plan.shards.length,
-        (shard) => ({
-          count: (plan.shards[shard]?.length ?? 0) * pixels,
-          values: this.store.moments(shard).subarray(2 * channel, 2 * (channel + channels)),
-        }),
-        mergeMoments,
-      );
+    for (const norm of this.layout.batchNorms) {
+      const { layer, channels } = norm;
+      const batch = this.batchMoments(plan, batchNorm === 'sync' ? null : covers, norm);
       const view = (role: 'running-mean' | 'running-variance'): Float32Array => {
         const { offset } = runningOf(this.layout, layer, role);
         return to.subarray(offset, offset + channels);
       };
-      updateRunning(view('running-mean'), view('running-variance'), batch, momentum);
+      updateRunning(view('running-mean'), view('running-variance'), batch, batchNormMomentum);
     }
     this.side = next;
     this.step += 1;
     this.updates += 1;
+  }
+
+  /** Moments of a layer over the whole batch. @param covers null in mode `sync`, where they were merged long ago */
+  private batchMoments(
+    plan: StepPlan,
+    covers: readonly Subtree[] | null,
+    { layer, channel, channels }: Layout['batchNorms'][number],
+  ): Moments {
+    const pixels = this.pixelsPerImage.get(layer) ?? 0;
+    const momentsOf = (all: Float64Array, from: number, width: number): Moments => ({
+      count: plan.shards.slice(from, from + width).reduce((sum, { length }) => sum + length, 0) * pixels,
+      values: all.subarray(2 * channel, 2 * (channel + channels)),
+    });
+    if (covers === null) return momentsOf(this.store.batchTotals(0), 0, plan.shards.length);
+    const widths = new Map(covers.map(({ from, width }) => [from, width]));
+    const known = (from: number, width: number): Moments | null =>
+      widths.get(from) === width ? momentsOf(this.store.moments(from), from, width) : null;
+    const merged = combineKnown(plan.shards.length, known, mergeMoments);
+    if (!merged) throw new Error('the sums do not cover the step');
+    return merged;
   }
 
   /** A copy of the current weights and running statistics. */

@@ -52,7 +52,7 @@ function terminalDisplay(output: Output): RunDisplay {
         output.write(`${output.style('bold', eventLine(event) ?? '')}\n`);
         break;
       default:
-        bar.print(emphasised(event, output));
+        if (eventLine(event) !== null) bar.print(emphasised(event, output));
     }
   };
   return { listen, end: () => bar.clear() };
@@ -80,7 +80,7 @@ function logListener(output: Output, now: () => number): RunListener {
 
 function emphasised(event: RunEvent, output: Output): string {
   const line = eventLine(event) ?? '';
-  return event.type === 'rank-lost' ? output.style('yellow', line) : line;
+  return event.type === 'rank-lost' || event.type === 'node-left' ? output.style('yellow', line) : line;
 }
 
 function printHeader(start: StartEvent, output: Output): void {

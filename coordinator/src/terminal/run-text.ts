@@ -61,6 +61,16 @@ export function eventLine(event: RunEvent): string | null {
       return event.text;
     case 'baseline':
       return `one thread alone: ${asRate(event.imagesPerSecond)} images/s over ${event.steps} steps`;
+    case 'listening':
+      return `listening on ${event.url} (${event.reason}); other machines join with:\n  ${event.join}`;
+    case 'waiting':
+      return event.reason;
+    case 'node-joined':
+      return `node ${event.node} (${event.name}, ${event.ranks} threads) joined from ${event.address}`;
+    case 'node-left':
+      return `node ${event.node} (${event.name}) left: ${event.code === null ? '' : `${event.code}: `}${event.reason}`;
+    case 'node-refused':
+      return `refused ${event.address}: ${event.code}: ${event.reason}`;
     default:
       return null;
   }

@@ -65,6 +65,7 @@ const activationCalls: KernelCase['make'][] = [
       z: activation(place),
       coefficients: coefficients(place),
       sums: place(16 * shape.C),
+      ownSums: place(16 * shape.C),
       pixels,
       dz: activation(place, 1),
       dzHalo: 1,
@@ -181,16 +182,21 @@ const vectorCalls: KernelCase['make'][] = [
       decoupled: 1,
     });
   },
-  (place) =>
-    call('treeSum', {
+  (place) => {
+    // Eight slots, each alone.
+    const schedule = [0, 1, -1, 2, 3, -1, -1, 4, 5, -1, 6, 7, -1, -1, -1];
+    return call('treeSum', {
       slots: place(4 * parameters * slotCount),
       slotBytes: 4 * parameters,
-      count: slotCount,
+      schedule: place(4 * schedule.length, schedule),
+      scheduleLength: schedule.length,
       from: 0,
       n: parameters,
+      dtype: 0,
       out: place(4 * parameters),
       scratch: place(treeSumScratchBytes(parameters)),
-    }),
+    });
+  },
   (place) => call('countNonFinite', { p: place(4 * parameters), n: parameters }),
 ];
 

@@ -49,9 +49,10 @@ export const batchNormBackwardKernels = {
   }),
 
   /**
-   * dz = scale*(m - sum_m/pixels - xhat*sum_mx/pixels), dGamma `[C]` = sum_mx, dBeta `[C]` = sum_m, sum_mx =
-   * invStd * sums[1], where
-   * `pixels` is the count behind the moments. m = masked and z have no halo, dz's becomes 0.
+   * dz = scale*(m - sum_m/pixels - xhat*sum_mx/pixels), where `pixels` is the count behind the moments, sum_m =
+   * sums[0] and sum_mx = invStd * sums[1] over all of them; dGamma `[C]` = sum_mx and dBeta `[C]` = sum_m over the
+   * pixels here: `ownSums`, which is `sums` unless others have a share in it. m = masked and z have no halo, dz's
+   * becomes 0.
    */
   batchNormBackwardApply: defineKernel({
     parameters: [
@@ -59,6 +60,7 @@ export const batchNormBackwardKernels = {
       'z',
       'coefficients',
       'sums',
+      'ownSums',
       'pixels',
       'dz',
       'dzHalo',
@@ -84,8 +86,8 @@ export const batchNormBackwardKernels = {
         return values[k + c] * (m(n, h, w, c) - mean - xhat * slope);
       });
       for (let c = 0; c < a.C; c++) {
-        values[a.dBeta / 4 + c] = values[pairIndex(a.sums, c, 0)];
-        values[a.dGamma / 4 + c] = values[pairIndex(a.sums, c, 1)] * values[k + 3 * stride + c];
+        values[a.dBeta / 4 + c] = values[pairIndex(a.ownSums, c, 0)];
+        values[a.dGamma / 4 + c] = values[pairIndex(a.ownSums, c, 1)] * values[k + 3 * stride + c];
       }
     },
   }),

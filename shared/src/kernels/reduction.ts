@@ -1,39 +1,37 @@
-/** Sums in a fixed order, and the check for numbers that are none. */
+/** Sums in the order of a schedule, and the check for numbers that are none. */
 import { defineKernel } from './kernel.ts';
+import { roundedTo } from './short-floats.ts';
 
-/** Most slots that one `treeSum` can add: its stack has 16 levels. */
-export const treeSumLargestCount = 65535;
-
-/** Scratch of `treeSum`: 16 partial sums of one chunk of at most 512 floats. */
+/** Scratch of `treeSum`: a stack of 16 addresses and as many partial sums of one chunk of at most 512 floats. */
 export function treeSumScratchBytes(n: number): number {
-  return 16 * 4 * Math.min(n, 512);
-}
-
-/** Where a range of `width` > 1 leaves splits: the largest power of two below it. */
-export function treeSplit(width: number): number {
-  let split = 1;
-  while (split * 2 < width) split *= 2;
-  return split;
+  return 64 + 16 * 4 * Math.min(n, 512);
 }
 
 export const reductionKernels = {
   /**
-   * out[0 .. n) = sum over slots k < count of slot k's floats [from .. from + n), slot k lying at
-   * slots + k*slotBytes, in the fixed tree of `treeSplit`. The slots stay as they are; out is not one of them.
+   * out[0 .. n) = floats [from .. from + n) of slots, slot k lying at slots + k*slotBytes, summed in the order of the
+   * int32 `schedule` (see `summationSchedule`). With a short `dtype` (see `dtypeCodes`) every node of the tree is
+   * rounded to it, the slots included, so a slot may as well hold the sum of a subtree that was rounded elsewhere.
+   * The slots stay as they are, unless out is a slot's own range. Empty schedules sum to 0.
    */
   treeSum: defineKernel({
-    parameters: ['slots', 'slotBytes', 'count', 'from', 'n', 'out', 'scratch'],
+    parameters: ['slots', 'slotBytes', 'schedule', 'scheduleLength', 'from', 'n', 'dtype', 'out', 'scratch'],
     group: 'reduction',
-    flops: (a) => Math.max(0, a.count - 1) * a.n,
-    bytes: (a) => 4 * (a.count + 1) * a.n,
+    flops: (a) => (Math.max(0, a.scheduleLength - 1) / 2) * a.n,
+    bytes: (a) => 4 * ((a.scheduleLength + 1) / 2 + 1) * a.n,
     reference: ({ values }, a) => {
-      const sum = (i: number, first: number, width: number): number => {
-        if (width === 0) return 0;
-        if (width === 1) return values[(a.slots + first * a.slotBytes) / 4 + a.from + i];
-        const split = treeSplit(width);
-        return sum(i, first, split) + sum(i, first + split, width - split);
-      };
-      for (let i = 0; i < a.n; i++) values[a.out / 4 + i] = sum(i, 0, a.count);
+      const schedule = values.slice(a.schedule / 4, a.schedule / 4 + a.scheduleLength);
+      for (let i = 0; i < a.n; i++) {
+        const stack: number[] = [];
+        for (const slot of schedule) {
+          const sum =
+            slot >= 0
+              ? (values[(a.slots + slot * a.slotBytes) / 4 + a.from + i] as number)
+              : (stack.pop() as number) + (stack.pop() as number);
+          stack.push(roundedTo(sum, a.dtype));
+        }
+        values[a.out / 4 + i] = stack[0] ?? 0;
+      }
     },
   }),
 

@@ -13,6 +13,7 @@ import { matmulKernels } from './matmul.ts';
 import { optimizerKernels } from './optimizer.ts';
 import { poolingKernels } from './pooling.ts';
 import { reductionKernels } from './reduction.ts';
+import { shortFloatKernels } from './short-floats.ts';
 import { winogradKernels } from './winograd.ts';
 
 export const kernels = {
@@ -30,6 +31,7 @@ export const kernels = {
   ...lossKernels,
   ...optimizerKernels,
   ...reductionKernels,
+  ...shortFloatKernels,
 } as const;
 
 export type KernelName = keyof typeof kernels;

@@ -6,14 +6,15 @@ import {
   type Compilation,
   dimensions,
   gradientHalo,
+  normalisedPixelsOf,
   parameter,
   perChannelBytes,
-  pixelsOf,
   valueOf,
   withoutHalo,
   wantsGradient,
 } from './compilation.ts';
 import { recordBackwardData, recordBackwardWeights } from './convolution-calls.ts';
+import { momentsOf } from './forward.ts';
 import { GradientTerms, type Term } from './gradient-terms.ts';
 import type { ImageRange } from './image-runs.ts';
 import { type Stage, type StageOf, shapeOf } from './stages.ts';
@@ -151,7 +152,10 @@ class BackwardRecorder {
     const y = valueOf(c, stage.output);
     const { g, g2, own } = this.gradients.gather(stage);
     const masked = own ? g : this.gradients.gradientOf(stage.output);
-    const sums = c.tape.pooled(`${stage.norm}:sums`, perChannelBytes(shape.channels).sums);
+    const { sync } = c.fixed;
+    const sums = sync
+      ? momentsOf(c, stage.norm, sync.sums)
+      : c.tape.pooled(`${stage.norm}:sums`, perChannelBytes(shape.channels).sums);
     const coefficients = c.norms.get(stage.norm)?.coefficients;
     if (!coefficients) throw new Error(`batch-norm ${stage.norm} was not recorded`);
     const words = batchInWords(c, shape);
@@ -171,14 +175,16 @@ class BackwardRecorder {
     });
     // The sums over the whole shard have to be complete.
     c.runs.flush();
+    if (sync) c.tape.cut();
     const dzHalo = this.gradients.haloFor(stage.input);
     const dz = this.gradients.gradientOf(stage.input, dzHalo);
     c.runs.images('backward', stage.label, words, 'batchNormBackwardApply', {
       masked,
       z,
       coefficients,
-      sums,
-      pixels: pixelsOf(c, shape),
+      sums: sync ? momentsOf(c, stage.norm, sync.batchSums) : sums,
+      ownSums: sums,
+      pixels: normalisedPixelsOf(c, shape),
       dz,
       dzHalo,
       ...size,

@@ -26,6 +26,12 @@ export interface FixedBuffers {
   readonly gradients: Buffer;
   readonly moments: Buffer;
   readonly totals: Buffer;
+  /** In mode `sync` only. */
+  readonly sync: {
+    readonly sums: Buffer;
+    readonly batchMoments: Buffer;
+    readonly batchSums: Buffer;
+  } | null;
 }
 
 export interface CompileOptions {
@@ -33,6 +39,13 @@ export interface CompileOptions {
   readonly batchNormEpsilon: number;
   /** `direct`: never Winograd's kernels. */
   readonly convolution?: 'winograd' | 'direct';
+  /** Batch-norm mode `sync`; absent: mode `shard`. */
+  readonly sync?: {
+    /** Samples of the whole step. */
+    readonly batchSamples: number;
+    /** Bytes by which all that belongs to one shard is moved, so that several shards are in one arena. */
+    readonly shift: number;
+  };
 }
 
 /** What a batch-norm stage leaves for its backward. */
@@ -147,9 +160,14 @@ export function batchInWords(c: Compilation, shape: ImageShape): string {
   return `${c.n}x${inWords(shape)}`;
 }
 
-/** Pixels over which a batch-norm of this shape gathers its moments. */
+/** Pixels of the shard over which a batch-norm of this shape gathers its moments. */
 export function pixelsOf(c: Compilation, shape: ImageShape): number {
   return c.n * shape.height * shape.width;
+}
+
+/** Pixels behind the moments that normalise: of the shard, or in mode `sync` of the whole batch. */
+export function normalisedPixelsOf(c: Compilation, shape: ImageShape): number {
+  return (c.options.sync?.batchSamples ?? c.n) * shape.height * shape.width;
 }
 
 /** The N of a call in a run: as many images as the range has. */

@@ -5,6 +5,7 @@ import { activationBytes } from '../kernels/kernel.ts';
 import { recordBackward } from './backward.ts';
 import { allocate, type Compilation, type CompileOptions, findHalos } from './compilation.ts';
 import { recordForward } from './forward.ts';
+import { placeParts } from './gradient-parts.ts';
 import { ImageRuns } from './image-runs.ts';
 import { type Layout, layOut } from './layout.ts';
 import { align } from './memory-plan.ts';
@@ -12,24 +13,40 @@ import type { Program, ProgramMode } from './program.ts';
 import { inferShapes, refuseUnread } from './shapes.ts';
 import { imagesName, type Model } from './spec.ts';
 import { fuseLayers } from './stages.ts';
+import { syncPointOf } from './sync-points.ts';
 import { Buffer, Tape } from './tape.ts';
 
 /** wasm32 addresses end at 4 GiB; a shared memory has at most 65536 pages. */
 export const largestArenaBytes = 65536 * 65536;
 
 /** The regions that do not depend on the shard size, one behind the other. */
-function placeFixed(model: Model, layout: Layout) {
+function placeFixed(model: Model, layout: Layout, tape: Tape, sync: boolean) {
   let top = firstFreeByte;
   const place = (name: string, bytes: number): Buffer => {
     const buffer = new Buffer(name, bytes, top);
     top += align(bytes);
     return buffer;
   };
+  /** In mode `sync` every shard in the arena has its own: in its pool, alive from the first to the last call. */
+  const ofShard = (name: string, bytes: number): Buffer => {
+    if (!sync) return place(name, bytes);
+    const buffer = tape.pooled(name, bytes);
+    tape.touchBeforeAll(buffer);
+    tape.touchAfterAll(buffer);
+    return buffer;
+  };
   return {
     weights: place('weights', 4 * layout.totalCount),
-    gradients: place('gradients', 4 * layout.parameterCount),
-    moments: place('moments', 16 * layout.batchNormChannels),
-    totals: place('totals', 16),
+    gradients: ofShard('gradients', 4 * layout.parameterCount),
+    moments: ofShard('moments', 16 * layout.batchNormChannels),
+    totals: ofShard('totals', 16),
+    sync: sync
+      ? {
+          sums: ofShard('sums', 16 * layout.batchNormChannels),
+          batchMoments: ofShard('batch moments', 16 * layout.batchNormChannels),
+          batchSums: ofShard('batch sums', 16 * layout.batchNormChannels),
+        }
+      : null,
     pixelTable: place('pixel table', 4 * 256 * model.images.channels),
     end: () => top,
   };
@@ -70,7 +87,7 @@ function compile(model: Model, mode: ProgramMode, shardSize: number, options: Co
   const layout = layOut(model);
   const stages = fuseLayers(model);
   const tape = new Tape();
-  const fixed = placeFixed(model, layout);
+  const fixed = placeFixed(model, layout, tape, options.sync !== undefined);
   const { height, width, channels } = model.images;
   const input = {
     bytes: tape.pooled('image bytes', shardSize * height * width * channels),
@@ -102,7 +119,7 @@ function compile(model: Model, mode: ProgramMode, shardSize: number, options: Co
   recordForward(compilation);
   if (mode === 'train') recordBackward(compilation);
   tape.touchAfterAll(input.predictions);
-  const { sections, pool, arenaBytes, buffers } = tape.finish(fixed.end());
+  const { sections, pool, arenaBytes, buffers, cuts } = tape.finish(fixed.end(), options.sync?.shift ?? 0);
   return {
     model,
     layout,
@@ -111,10 +128,15 @@ function compile(model: Model, mode: ProgramMode, shardSize: number, options: Co
     ...sections,
     arenaBytes,
     buffers,
+    parts: mode === 'train' ? placeParts(layout, sections.backward, fixed.gradients.place as number) : [],
+    points: cuts.map((calls, point) => ({ calls, ...syncPointOf(layout, point) })),
     regions: {
       weights: fixed.weights.place as number,
       gradients: fixed.gradients.place as number,
       moments: fixed.moments.place as number,
+      sums: fixed.sync?.sums.place ?? 0,
+      batchMoments: fixed.sync?.batchMoments.place ?? 0,
+      batchSums: fixed.sync?.batchSums.place ?? 0,
       totals: fixed.totals.place as number,
       pixelTable: fixed.pixelTable.place as number,
       prepared: fixed.end(),

@@ -6,6 +6,7 @@ import {
   batchInWords,
   type Compilation,
   dimensions,
+  normalisedPixelsOf,
   parameter,
   perChannelBytes,
   pixelsOf,
@@ -16,6 +17,7 @@ import { recordForwardConvolution } from './convolution-calls.ts';
 import type { ImageRange } from './image-runs.ts';
 import { runningOf } from './layout.ts';
 import { type Stage, type StageOf, shapeOf } from './stages.ts';
+import type { Buffer } from './tape.ts';
 
 /** Records the forward calls of every stage, and the loss on the last one's value. */
 export function recordForward(c: Compilation): void {
@@ -95,9 +97,15 @@ function recordBatchNorm(c: Compilation, stage: StageOf<'batch-norm'>): void {
       C: channels,
       moments,
     });
+    const { sync } = c.fixed;
+    if (sync) {
+      // The whole shard's moments have to be complete, and then the whole batch's.
+      c.runs.flush();
+      c.tape.cut();
+    }
     c.runs.whole('forward', stage.label, `${channels}`, 'batchNormCoefficients', {
-      moments,
-      pixels,
+      moments: sync ? momentsOf(c, stage.norm, sync.batchMoments) : moments,
+      pixels: normalisedPixelsOf(c, shape),
       gamma,
       beta,
       epsilon,
@@ -131,11 +139,11 @@ function recordBatchNorm(c: Compilation, stage: StageOf<'batch-norm'>): void {
   });
 }
 
-/** Where a batch-norm's moments lie: float64 pairs, layers one behind the other. */
-export function momentsOf(c: Compilation, norm: string) {
+/** Where a batch-norm's moments or sums lie in a region: float64 pairs, layers one behind the other. */
+export function momentsOf(c: Compilation, norm: string, region: Buffer = c.fixed.moments) {
   const found = c.layout.batchNorms.find(({ layer }) => layer === norm);
   if (!found) throw new Error(`no batch-norm ${norm}`);
-  return c.fixed.moments.at(16 * found.channel);
+  return region.at(16 * found.channel);
 }
 
 /** The stages that are a single call. */

@@ -4,6 +4,7 @@
  * slices all use this one order.
  */
 import { inferShapes } from './shapes.ts';
+import { fuseLayers } from './stages.ts';
 import type { Model } from './spec.ts';
 
 export type ParameterRole = 'weight' | 'bias' | 'gamma' | 'beta';
@@ -31,9 +32,13 @@ export interface Layout {
     readonly layer: string;
     readonly channels: number;
     readonly channel: number;
+    /** Pixels of one image of its input. */
+    readonly pixels: number;
   }[];
   /** Batch-norm channels of all layers. */
   readonly batchNormChannels: number;
+  /** The batch-norm layers in the order in which the forward pass comes to them: that of the points in mode `sync`. */
+  readonly syncLayers: Layout['batchNorms'];
 }
 
 /** Lays out a model. @throws LockstepError MODEL_INVALID */
@@ -41,7 +46,7 @@ export function layOut(model: Model): Layout {
   const shapes = inferShapes(model);
   const parameters: LayoutEntry<ParameterRole>[] = [];
   const running: LayoutEntry<RunningRole>[] = [];
-  const batchNorms: { layer: string; channels: number; channel: number }[] = [];
+  const batchNorms: { layer: string; channels: number; channel: number; pixels: number }[] = [];
   let top = 0;
   const place = <Role>(
     list: LayoutEntry<Role>[],
@@ -55,7 +60,7 @@ export function layOut(model: Model): Layout {
   };
   let batchNormChannels = 0;
   for (const layer of model.layers) {
-    const channels = shapes.get(layer.input)?.channels ?? 0;
+    const { channels = 0, height = 0, width = 0 } = shapes.get(layer.input) ?? {};
     if (layer.kind === 'convolution') {
       place(parameters, layer.name, 'weight', [layer.kernel, layer.kernel, channels, layer.filters]);
       if (layer.bias) place(parameters, layer.name, 'bias', [layer.filters]);
@@ -65,7 +70,7 @@ export function layOut(model: Model): Layout {
     } else if (layer.kind === 'batch-norm') {
       place(parameters, layer.name, 'gamma', [channels]);
       place(parameters, layer.name, 'beta', [channels]);
-      batchNorms.push({ layer: layer.name, channels, channel: batchNormChannels });
+      batchNorms.push({ layer: layer.name, channels, channel: batchNormChannels, pixels: height * width });
       batchNormChannels += channels;
     }
   }
@@ -74,7 +79,10 @@ export function layOut(model: Model): Layout {
     place(running, layer, 'running-mean', [channels]);
     place(running, layer, 'running-variance', [channels]);
   }
-  return { parameters, running, parameterCount, totalCount: top, batchNorms, batchNormChannels };
+  const syncLayers = fuseLayers(model).flatMap((stage) =>
+    stage.kind === 'batch-norm' ? batchNorms.filter(({ layer }) => layer === stage.norm) : [],
+  );
+  return { parameters, running, parameterCount, totalCount: top, batchNorms, batchNormChannels, syncLayers };
 }
 
 /** The entry of one parameter. */

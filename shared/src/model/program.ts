@@ -3,6 +3,7 @@
  * rank executes them without allocating or looking anything up.
  */
 import type { Call } from '../kernels/table.ts';
+import type { GradientPart } from './gradient-parts.ts';
 import type { Layout } from './layout.ts';
 import type { Model } from './spec.ts';
 
@@ -27,7 +28,10 @@ export interface PlacedBuffer {
   readonly to: number;
 }
 
-/** Regions at the same place in every program of a model, whatever its shard size. All in bytes. */
+/**
+ * Regions at the same place in every program of a model, whatever its shard size; in batch-norm mode `sync` that holds
+ * for weights, pixel table, prepared and pool. All in bytes.
+ */
 export interface FixedRegions {
   /** float32 `[layout.totalCount]`: parameters, then running statistics. */
   readonly weights: number;
@@ -35,6 +39,10 @@ export interface FixedRegions {
   readonly gradients: number;
   /** float64 `[layout.batchNormChannels][2]`: mean and M2 of each channel over the shard. */
   readonly moments: number;
+  /** Mode `sync`, as moments, else 0: the batch-norms' backward sums over the shard; both over the whole batch. */
+  readonly sums: number;
+  readonly batchMoments: number;
+  readonly batchSums: number;
   /** float64 `[2]`: sum of losses, number of correct predictions. */
   readonly totals: number;
   /** float32 `[channels][256]`: pixel value to normalised input. */
@@ -58,6 +66,16 @@ export interface ShardInput {
   readonly predictions: number;
 }
 
+/** Mode `sync`: where the program cannot go on without the whole batch's moments (forward) or sums (backward). */
+export interface SyncPoint {
+  /** Calls of forward ++ backward that come before it. */
+  readonly calls: number;
+  readonly direction: 'forward' | 'backward';
+  /** The layer's channels among those of all batch-norms: [channel, channel + channels). */
+  readonly channel: number;
+  readonly channels: number;
+}
+
 export interface Program {
   readonly model: Model;
   readonly layout: Layout;
@@ -70,6 +88,10 @@ export interface Program {
   readonly regions: FixedRegions;
   readonly input: ShardInput;
   readonly buffers: readonly PlacedBuffer[];
+  /** Parts of the gradient in the order in which `backward` finishes them; none in mode `evaluate`. */
+  readonly parts: readonly GradientPart[];
+  /** None unless the program was compiled for batch-norm mode `sync`. */
+  readonly points: readonly SyncPoint[];
   /** Bytes of the arena that this program needs in all. */
   readonly arenaBytes: number;
 }

@@ -47,6 +47,7 @@ export type Section = 'prepare' | 'forward' | 'backward';
 
 export class Tape {
   private readonly sections: Record<Section, PendingStep[]> = { prepare: [], forward: [], backward: [] };
+  private readonly cuts: number[] = [];
   private readonly pool: Buffer[] = [];
   /** Buffers of the prepared region: alive for good, placed one behind the other. */
   private readonly prepared: Buffer[] = [];
@@ -85,6 +86,11 @@ export class Tape {
     }
   }
 
+  /** Ends a segment: what comes next needs something from outside. */
+  cut(): void {
+    this.cuts.push(this.sections.forward.length + this.sections.backward.length);
+  }
+
   /** Extends a lifetime to before the first call: the loader writes it. */
   touchBeforeAll(buffer: Buffer): void {
     this.touch(buffer, -1);
@@ -101,15 +107,19 @@ export class Tape {
   }
 
   /**
-   * Places everything: kept buffers from `preparedAt` on, pooled ones behind them.
+   * Places everything: kept buffers from `preparedAt` on, pooled ones `shift` bytes behind them.
    *
-   * @returns the finished sections, the pool's start and the arena's end in bytes
+   * @returns the finished sections, the pool's start and the arena's end in bytes, the numbers of calls before cuts
    */
-  finish(preparedAt: number): {
+  finish(
+    preparedAt: number,
+    shift = 0,
+  ): {
     sections: Record<Section, Step[]>;
     pool: number;
     arenaBytes: number;
     buffers: PlacedBuffer[];
+    cuts: readonly number[];
   } {
     let top = preparedAt;
     for (const buffer of this.prepared) {
@@ -118,6 +128,7 @@ export class Tape {
     }
     const used = this.pool.filter((buffer) => buffer.to >= buffer.from);
     const plan = planMemory(used);
+    top += shift;
     used.forEach((buffer, i) => void (buffer.place = top + (plan.offsets[i] as number)));
     const resolve = (argument: Argument): number => {
       if (typeof argument === 'number') return argument;
@@ -146,6 +157,7 @@ export class Tape {
         from,
         to,
       })),
+      cuts: this.cuts,
     };
   }
 }

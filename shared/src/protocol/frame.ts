@@ -110,19 +110,20 @@ export function decodeFrame(bytes: Uint8Array, limits: Limits, largest: number):
   }
   const end = prefixBytes + length;
   if (bytes.subarray(end, start).some((byte) => byte !== 0)) return malformed('the padding is not zero');
+  // Copies are made with `new`: of a Node Buffer, which a socket gives, `slice` is a view.
   const packed = bytes.subarray(prefixBytes, end);
   const trouble = headerTrouble(packed, limits);
   if (trouble !== null) return malformed(trouble);
   const header = unpackHeader(packed);
   if (header === null) return malformed('the header cannot be decoded');
   const rest = bytes.subarray(start);
-  return { ok: true, header, payload: rest.byteOffset % 8 === 0 ? rest : rest.slice() };
+  return { ok: true, header, payload: rest.byteOffset % 8 === 0 ? rest : new Uint8Array(rest) };
 }
 
 function unpackHeader(packed: Uint8Array): Header | null {
   try {
     // A fresh copy: the decoder leaves a `dataView` property on what it is given.
-    return unpacker.unpack(packed.slice()) as Header;
+    return unpacker.unpack(new Uint8Array(packed)) as Header;
   } catch {
     return null;
   }

@@ -23,3 +23,25 @@ export function combineTree<T>(width: number, leaf: (index: number) => T, combin
   if (!Number.isInteger(width) || width < 1) throw new RangeError(`a tree of ${width} leaves`);
   return range(0, width);
 }
+
+/**
+ * Combines whatever ranges of the tree are known; the larger one counts where several are.
+ *
+ * @param known the value of a whole subtree, or null
+ * @returns null unless the known ranges cover the tree
+ */
+export function combineKnown<T>(
+  width: number,
+  known: (from: number, width: number) => T | null,
+  combine: (a: T, b: T) => T,
+): T | null {
+  const range = (from: number, size: number): T | null => {
+    const whole = known(from, size);
+    if (whole !== null || size === 1) return whole;
+    const left = splitWidth(size);
+    const a = range(from, left);
+    const b = a === null ? null : range(from + left, size - left);
+    return a === null || b === null ? null : combine(a, b);
+  };
+  return range(0, width);
+}

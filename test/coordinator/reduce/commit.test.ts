@@ -1,6 +1,6 @@
 /** What may become part of the run, and the reason when it may not. */
-import type { StepPlan } from '@lockstep/coordinator/plan/batch-plan.ts';
-import { planStep } from '@lockstep/coordinator/plan/batch-plan.ts';
+import type { StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
+import { planStep } from '@lockstep/shared/plan/batch-plan.ts';
 import { decideCommit } from '@lockstep/coordinator/reduce/commit.ts';
 import type { ShardReport, SliceReport } from '@lockstep/worker/rank/tasks.ts';
 import test from 'ava';

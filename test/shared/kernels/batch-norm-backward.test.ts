@@ -102,6 +102,7 @@ function layer(c: Case) {
         ...tensors,
         masked: masked.buffer.offset,
         sums: sums.offset,
+        ownSums: sums.offset,
         pixels,
         dz: dz.buffer.offset,
         dzHalo: c.dzHalo,

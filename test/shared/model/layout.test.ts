@@ -64,7 +64,7 @@ test('roles and shapes of each kind of layer', (t) => {
     ['weight', 'gamma', 'beta'],
   );
   const [stem] = deep.batchNorms;
-  t.deepEqual(stem, { layer: 'stem.norm', channels: 16, channel: 0 });
+  t.deepEqual(stem, { layer: 'stem.norm', channels: 16, channel: 0, pixels: 1024 });
   t.is(runningOf(deep, 'stem.norm', 'running-mean').offset, deep.parameterCount);
   t.is(runningOf(deep, 'stem.norm', 'running-variance').offset, deep.parameterCount + 16);
   t.is(parameterOf(deep, 'stem.norm', 'gamma').offset, 432);

@@ -1,6 +1,5 @@
 /** The fixed tree: its shape, that whole subtrees may be summed elsewhere, and that all parts agree on it. */
-import { treeSplit } from '@lockstep/shared/kernels/reduction.ts';
-import { combineTree, splitWidth } from '@lockstep/shared/reduce/tree.ts';
+import { combineKnown, combineTree, splitWidth } from '@lockstep/shared/reduce/tree.ts';
 import test from 'ava';
 import fc from 'fast-check';
 import { assertProperty } from '../../helpers/property.ts';
@@ -22,7 +21,10 @@ test('a range splits at the largest power of two below its width', (t) => {
     expected.map((_, i) => splitWidth(i + 2)),
     expected,
   );
-  for (let width = 2; width <= 1025; width++) t.is(splitWidth(width), treeSplit(width), `${width}`);
+  const powers = Array.from({ length: 11 }, (_, i) => 2 ** i);
+  for (let width = 2; width <= 1025; width++) {
+    t.is(splitWidth(width), powers.findLast((power) => power < width) ?? 0, `${width}`);
+  }
 });
 
 test('shards are combined in the order of the definition', (t) => {
@@ -89,4 +91,39 @@ test('the order matters: another one gives other bits', (t) => {
   const values = Array.from({ length: 64 }, (_, i) => Math.fround(Math.sin(i * 7.1) * 10 ** (i % 7)));
   const tree = combineTree(64, (i) => values[i] as number, add);
   t.not(values.reduce(add), tree);
+});
+
+test('known ranges: any that cover the tree give its value, others none', (t) => {
+  assertProperty(
+    fc.property(
+      fc.integer({ min: 1, max: 40 }),
+      fc.array(fc.boolean(), { maxLength: 80 }),
+      (width, coins) => {
+        const ranges = new Map<string, string>();
+        let next = 0;
+        let isWhole = true;
+        const cover = (from: number, size: number): void => {
+          const coin = coins[next++] ?? true;
+          if (coin || size === 1) {
+            // A single shard may be missing altogether.
+            if (coin) ranges.set(`${from} ${size}`, byDefinition(from, from + size));
+            else isWhole = false;
+            return;
+          }
+          const left = splitWidth(size);
+          cover(from, left);
+          cover(from + left, size - left);
+        };
+        cover(0, width);
+        const found = combineKnown(
+          width,
+          (from, size) => ranges.get(`${from} ${size}`) ?? null,
+          (a, b) => `(${a}+${b})`,
+        );
+        return found === (isWhole ? byDefinition(0, width) : null);
+      },
+    ),
+    500,
+  );
+  t.pass();
 });

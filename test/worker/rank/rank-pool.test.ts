@@ -104,6 +104,8 @@ for (const fault of ['throw', 'exit'] as const) {
         const disturbed = {
           ranks: workforce.ranks,
           nodes: 1,
+          publish: workforce.publish.bind(workforce),
+          gathered: workforce.gathered.bind(workforce),
           computeShards: workforce.computeShards.bind(workforce),
           updateSlices: async (tasks: Parameters<typeof workforce.updateSlices>[0]) => {
             await pool.failNext(truth.step % 2, fault);

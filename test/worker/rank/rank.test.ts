@@ -1,5 +1,5 @@
 /** A rank's steps against ONE worker in float64: ghost batch-norm per shard, moments of the whole batch. */
-import { planStep } from '@lockstep/coordinator/plan/batch-plan.ts';
+import { planStep } from '@lockstep/shared/plan/batch-plan.ts';
 import { compileProgram } from '@lockstep/shared/model/compile.ts';
 import { runningOf } from '@lockstep/shared/model/layout.ts';
 import type { Model } from '@lockstep/shared/model/spec.ts';

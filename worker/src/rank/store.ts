@@ -10,9 +10,10 @@ import { firstFreeByte } from '@lockstep/shared/kernels/build-name.ts';
 import { largestArenaBytes } from '@lockstep/shared/model/compile.ts';
 import { align } from '@lockstep/shared/model/memory-plan.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
+import { controlWordCount, type Side, StoreControl } from './control.ts';
 
 /** Which of the two copies. */
-export type Side = 0 | 1;
+export type { Side } from './control.ts';
 
 /** Floats that a slice is worked through at a time: sums of a chunk stay in the first-level cache. */
 export const chunkFloats = 2048;
@@ -29,6 +30,8 @@ export interface StoreShape {
   readonly ranks: number;
   /** Bytes of scratch for one rank's `treeSum`. */
   readonly scratchBytes: number;
+  /** Subtrees whose sums may be under way at a time, for somebody to send; absent: none. */
+  readonly outboxes?: number;
 }
 
 /** Byte offsets. Plain data, so that it can be posted to threads. */
@@ -43,10 +46,24 @@ export interface StoreLayout extends StoreShape {
   /** float64 `[shardsPerStep][batchNormChannels][2]`. */
   readonly moments: number;
   readonly momentsBytes: number;
-  /** For each rank: a summed chunk, then the tree's scratch. */
+  /** float64 `[shardsPerStep][batchNormChannels][2]`: the sums of backward batch-norms, in mode `sync`. */
+  readonly sums: number;
+  /** float64 `[2][batchNormChannels][2]`: moments and sums of the whole batch, in mode `sync`. */
+  readonly batchTotals: number;
+  /** float32 `[parameterCount]` each, or as many short floats: sums of subtrees, ready to be sent. */
+  readonly outbox: number;
+  /** int32: see `StoreControl`. */
+  readonly control: number;
+  readonly controlWords: number;
+  /** For each rank: a summed chunk, the order of summation, then the tree's scratch. */
   readonly scratch: number;
   readonly rankScratchBytes: number;
   readonly bytes: number;
+}
+
+/** Bytes of the longest order of summation: every shard alone. */
+export function scheduleBytes(shardsPerStep: number): number {
+  return align(4 * (2 * shardsPerStep - 1));
 }
 
 /** Lays out a store. */
@@ -64,7 +81,14 @@ export function layOutStore(shape: StoreShape): StoreLayout {
   const slots = place(slotBytes * shape.shardsPerStep);
   const momentsBytes = align(16 * shape.batchNormChannels);
   const moments = place(momentsBytes * shape.shardsPerStep);
-  const rankScratchBytes = align(4 * chunkFloats) + align(shape.scratchBytes);
+  const sums = place(momentsBytes * shape.shardsPerStep);
+  const batchTotals = place(32 * shape.batchNormChannels);
+  const outboxes = shape.outboxes ?? 0;
+  const outbox = place(slotBytes * outboxes);
+  const controlWords = controlWordCount(shape.shardsPerStep, outboxes);
+  const control = place(4 * controlWords);
+  const rankScratchBytes =
+    align(4 * chunkFloats) + scheduleBytes(shape.shardsPerStep) + align(shape.scratchBytes);
   const scratch = place(rankScratchBytes * shape.ranks);
   return {
     ...shape,
@@ -74,6 +98,11 @@ export function layOutStore(shape: StoreShape): StoreLayout {
     slotBytes,
     moments,
     momentsBytes,
+    sums,
+    batchTotals,
+    outbox,
+    control,
+    controlWords,
     scratch,
     rankScratchBytes,
     bytes: top,
@@ -84,10 +113,13 @@ export function layOutStore(shape: StoreShape): StoreLayout {
 export class Store {
   readonly layout: StoreLayout;
   readonly arena: Arena;
+  readonly control: StoreControl;
 
   constructor(layout: StoreLayout, arena: Arena) {
     this.layout = layout;
     this.arena = arena;
+    const words = arena.int32(layout.control, layout.controlWords);
+    this.control = new StoreControl(words, layout.shardsPerStep, layout.outboxes ?? 0);
   }
 
   /** @throws LockstepError ARENA_TOO_LARGE */
@@ -107,7 +139,7 @@ export class Store {
     return this.arena.float32(this.layout.optimizer[side][index] as number, this.layout.parameterCount);
   }
 
-  /** The gradient slot of a shard, float32 `[parameterCount]`. */
+  /** The gradient slot of a shard, float32 `[parameterCount]`; of a subtree's sum: the slot of its first shard. */
   slot(shard: number): Float32Array<SharedArrayBuffer> {
     return this.arena.float32(this.layout.slots + shard * this.layout.slotBytes, this.layout.parameterCount);
   }
@@ -116,6 +148,24 @@ export class Store {
   moments(shard: number): Float64Array<SharedArrayBuffer> {
     const offset = this.layout.moments + shard * this.layout.momentsBytes;
     return this.arena.float64(offset, 2 * this.layout.batchNormChannels);
+  }
+
+  /** What a shard adds to its batch-norms' backward sums, float64 `[batchNormChannels][2]`; mode `sync`. */
+  sums(shard: number): Float64Array<SharedArrayBuffer> {
+    const offset = this.layout.sums + shard * this.layout.momentsBytes;
+    return this.arena.float64(offset, 2 * this.layout.batchNormChannels);
+  }
+
+  /** Moments (0) or backward sums (1) of the whole batch, float64 `[batchNormChannels][2]`; mode `sync`. */
+  batchTotals(which: 0 | 1): Float64Array<SharedArrayBuffer> {
+    const { batchTotals, batchNormChannels } = this.layout;
+    return this.arena.float64(batchTotals + which * 16 * batchNormChannels, 2 * batchNormChannels);
+  }
+
+  /** Floats [from, to) of a subtree's sum as they travel: `floatBytes` each. */
+  outbox(index: number, from: number, to: number, floatBytes: number): Uint8Array<SharedArrayBuffer> {
+    const begin = this.layout.outbox + index * this.layout.slotBytes;
+    return this.arena.bytes.subarray(begin + from * floatBytes, begin + to * floatBytes);
   }
 }
 

@@ -1,6 +1,12 @@
 /** What a rank is asked to do, and what it answers. Plain data: it crosses a thread boundary. */
+import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
 import type { SplitName } from '../data/dataset.ts';
 import type { Side } from './store.ts';
+
+/** A subtree whose sum somebody waits for, and the outbox of the store that it goes to. */
+export interface SubtreeOutlet extends Subtree {
+  readonly outbox: number;
+}
 
 /** Compute the gradient sum of one shard and put it into its slot of the store. */
 export interface ShardTask {
@@ -12,6 +18,10 @@ export interface ShardTask {
   readonly shard: number;
   /** Indices into the training split; may be empty. */
   readonly samples: readonly number[];
+  /** Part by part, whoever finishes the last shard of it sums the subtree while the backward pass goes on. */
+  readonly subtree?: SubtreeOutlet;
+  /** Load the samples, then wait until the store's control words say that the weights of the step are there. */
+  readonly awaitWeights?: boolean;
 }
 
 export interface ShardReport {
@@ -23,6 +33,51 @@ export interface ShardReport {
   /** Seconds of loading and augmenting, and of arithmetic. */
   readonly loadSeconds: number;
   readonly computeSeconds: number;
+  /** Only when the shard was taken back before it was done, or its weights did not come: its slot holds nothing. */
+  readonly revoked?: true;
+}
+
+/**
+ * Batch-norm mode `sync`: compute some shards layer by layer, together with whoever computes the others. At every point
+ * the rank leaves their moments or sums in the store and sleeps until those of the whole batch are there.
+ */
+export interface SyncTask {
+  readonly kind: 'sync';
+  readonly step: number;
+  readonly side: Side;
+  readonly epoch: number;
+  /** Samples of the whole step. */
+  readonly batchSamples: number;
+  /** Names the attempt at the step: what a rank has computed for another one is not used. */
+  readonly meeting: number;
+  /** At most as many as the rank has room for. */
+  readonly shards: readonly {
+    readonly shard: number;
+    readonly samples: readonly number[];
+    readonly subtree?: SubtreeOutlet;
+  }[];
+  readonly awaitWeights?: boolean;
+}
+
+export interface SyncReport {
+  readonly kind: 'sync';
+  /** False: the rank came back where it would have had to wait (paused, revoked, or for too long); ask again. */
+  readonly finished: boolean;
+  /** Of all shards, in the task's order, once they are finished. */
+  readonly shards: readonly ShardReport[];
+}
+
+/** Sum floats [from, to) of a subtree's slots into its outbox, in the recipe's wire type. */
+export interface SubtreeTask extends SubtreeOutlet {
+  readonly kind: 'subtree';
+  readonly slice: { readonly from: number; readonly to: number };
+}
+
+export interface SubtreeReport {
+  readonly kind: 'subtree';
+  /** Sums that are NaN or infinite as they would travel. */
+  readonly notFinite: number;
+  readonly seconds: number;
 }
 
 /** Sum a slice of all shards' gradients in the fixed tree and apply the optimizer to it. */
@@ -38,6 +93,8 @@ export interface SliceTask {
   readonly learningRate: number;
   /** Samples of the whole step: the sum is divided by it, once. */
   readonly samples: number;
+  /** Subtrees whose sums the slots hold, each in the slot of its first shard; absent: every shard alone. */
+  readonly covers?: readonly Subtree[];
 }
 
 export interface SliceReport {
@@ -65,12 +122,17 @@ export interface EvaluationReport {
   readonly predictions: readonly number[];
 }
 
-export type RankTask = ShardTask | SliceTask | EvaluationTask;
-export type RankReport = ShardReport | SliceReport | EvaluationReport;
+/** By the name of the task's kind: what is asked, and what is answered. */
+interface Exchanges {
+  shard: [ShardTask, ShardReport];
+  sync: [SyncTask, SyncReport];
+  subtree: [SubtreeTask, SubtreeReport];
+  slice: [SliceTask, SliceReport];
+  evaluation: [EvaluationTask, EvaluationReport];
+}
+
+export type RankTask = Exchanges[keyof Exchanges][0];
+export type RankReport = Exchanges[keyof Exchanges][1];
 
 /** The report that belongs to a task. */
-export type ReportOf<T extends RankTask> = T extends ShardTask
-  ? ShardReport
-  : T extends SliceTask
-    ? SliceReport
-    : EvaluationReport;
+export type ReportOf<T extends RankTask> = Exchanges[T['kind']][1];

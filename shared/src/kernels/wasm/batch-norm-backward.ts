@@ -131,13 +131,13 @@ function backwardRows4(
 }
 
 /**
- * dz = scale*(m - (sum m)/P - xhat*(sum m*xhat)/P) with P = `pixels`, dGamma[C] = sum m*xhat,
- * dBeta[C] = sum m. m = `masked` and z have no halo; dz's halo becomes 0. The term in z keeps the form
+ * dz = scale*(m - (sum m)/P - xhat*(sum m*xhat)/P) with P = `pixels` and `sums` over all of them, dGamma[C] = sum m*xhat
+ * and dBeta[C] = sum m from `ownSums` over the pixels here. m = `masked` and z have no halo; dz's halo becomes 0. The term in z keeps the form
  * (z - mean), because B*z + (D - B*mean) would cancel when the mean is large. Uses rows 4 and 5 of
  * `coefficients` f32 [6][S] as scratch.
  */
 export function batchNormBackwardApply(
-  masked: usize, z: usize, coefficients: usize, sums: usize, pixels: i32, dz: usize, dzHalo: i32,
+  masked: usize, z: usize, coefficients: usize, sums: usize, ownSums: usize, pixels: i32, dz: usize, dzHalo: i32,
   N: i32, H: i32, W: i32, C: i32, dGamma: usize, dBeta: usize,
 ): void {
   const S = channelStride(C);
@@ -168,7 +168,7 @@ export function batchNormBackwardApply(
     }
   }
   for (let c = 0; c < C; c++) {
-    const p = sums + (<usize>c << 4);
+    const p = ownSums + (<usize>c << 4);
     store<f32>(dBeta + (<usize>c << 2), <f32>load<f64>(p));
     const o = <usize>c << 2;
     store<f32>(dGamma + o, <f32>(load<f64>(p, 8) * <f64>load<f32>(coefficients + 3 * step + o)));

@@ -1,8 +1,12 @@
-// Sums over slots in a fixed tree, and the check for numbers that are none.
+// Sums over slots in the order of a schedule, and the check for numbers that are none.
 
-// Also in `treeSumScratchBytes`.
-/** Floats that go through the whole tree together: 16 levels of them fit a first-level cache. */
+import { BF16, F32, roundBfloat, roundFloats, roundHalf } from './short-floats';
+
+// All three also in `treeSumScratchBytes`.
+/** Floats that go through the whole schedule together: 16 levels of them fit a first-level cache. */
 const CHUNK: i32 = 512;
+/** Bytes of the stack of addresses in front of the chunks. */
+const STACK: usize = 64;
 
 /** out = a + b, n floats. out may be a or b. */
 function add2(a: usize, b: usize, out: usize, n: i32): void {
@@ -28,11 +32,8 @@ function add2(a: usize, b: usize, out: usize, n: i32): void {
   }
 }
 
-/** out = (a + b) + (c + d), where the four lie `apart` bytes from each other. */
-function add4(a: usize, apart: usize, out: usize, n: i32): void {
-  let b = a + apart;
-  let c = b + apart;
-  let d = c + apart;
+/** out = (a + b) + (c + d). */
+function add4(a: usize, b: usize, c: usize, d: usize, out: usize, n: i32): void {
   let k = n >> 4;
   if (k > 0) do {
     const l0 = f32x4.add(v128.load(a), v128.load(b));
@@ -63,50 +64,102 @@ function add4(a: usize, apart: usize, out: usize, n: i32): void {
   }
 }
 
+// @ts-ignore: decorator
+@inline
+function roundedSum(a: v128, b: v128, bfloat: bool): v128 {
+  if (bfloat) return roundBfloat(f32x4.add(roundBfloat(a), roundBfloat(b)));
+  return roundHalf(f32x4.add(roundHalf(a), roundHalf(b)));
+}
+
+/** out = a + b with a, b and the sum rounded to a short type; a sum that is rounded already stays the same. */
+// @ts-ignore: decorator
+@inline
+function addRounded(a: usize, b: usize, out: usize, n: i32, bfloat: bool): void {
+  let k = n >> 3;
+  if (k > 0) do {
+    const x0 = roundedSum(v128.load(a), v128.load(b), bfloat);
+    const x1 = roundedSum(v128.load(a, 16), v128.load(b, 16), bfloat);
+    v128.store(out, x0);
+    v128.store(out, x1, 16);
+    a += 32;
+    b += 32;
+    out += 32;
+  } while (--k);
+  for (k = n & 7; k > 0; k--) {
+    const sum = roundedSum(v128.load32_zero(a), v128.load32_zero(b), bfloat);
+    store<f32>(out, f32x4.extract_lane(sum, 0));
+    a += 4;
+    b += 4;
+    out += 4;
+  }
+}
+
+function addBfloats(a: usize, b: usize, out: usize, n: i32): void {
+  addRounded(a, b, out, n, true);
+}
+
+function addHalves(a: usize, b: usize, out: usize, n: i32): void {
+  addRounded(a, b, out, n, false);
+}
+
+/** Whether four slots follow and make a subtree: k k -1 k k -1 -1. */
+function fourLeaves(at: usize, end: usize): bool {
+  if (at + 28 > end || load<i32>(at, 4) < 0 || load<i32>(at, 8) >= 0) return false;
+  return load<i32>(at, 12) >= 0 && load<i32>(at, 16) >= 0 && load<i32>(at, 20) < 0 && load<i32>(at, 24) < 0;
+}
+
 /**
- * out[0 .. n) = sum over k < count of slot k's floats [from .. from+n), slot k being at slots + k*slotBytes, in the
- * tree that splits a range at the largest power of two below its width. A stack of partial sums does that: a leaf
- * comes in from the left, equal widths merge, and at the end what is left merges from the right. Four leaves enter
- * at once where they make a whole subtree. scratch: 16 chunks; count is below 2^16. No slots sum to 0.
+ * out[0 .. n) = floats [from .. from+n) of slots, slot k being at slots + k*slotBytes, summed in the order of a
+ * postfix schedule: k >= 0 pushes slot k, -1 adds the two topmost, the lower one on the left. With a short dtype every
+ * node of the tree is rounded to it, slots included. The stack holds addresses, so a slot is added from where it is. No
+ * schedule sums to 0. out may be a slot's own range; the slots else stay as they are. At most 16 on the stack.
  */
 export function treeSum(
-  slots: usize, slotBytes: usize, count: i32, from: i32, n: i32, out: usize, scratch: usize,
+  slots: usize, slotBytes: usize, schedule: usize, scheduleLength: i32, from: i32, n: i32, dtype: i32, out: usize,
+  scratch: usize,
 ): void {
   const level = <usize>min(n, CHUNK) << 2;
-  for (let at = 0; at < n; at += CHUNK) {
-    const size = min(CHUNK, n - at);
-    const to = out + (<usize>at << 2);
-    let leaf = slots + (<usize>(from + at) << 2);
-    if (count < 2) {
-      if (count == 1) memory.copy(to, leaf, <usize>size << 2);
+  const end = schedule + (<usize>scheduleLength << 2);
+  const sums = scratch + STACK;
+  for (let done = 0; done < n; done += CHUNK) {
+    const size = min(CHUNK, n - done);
+    const to = out + (<usize>done << 2);
+    const leaf = slots + (<usize>(from + done) << 2);
+    if (scheduleLength < 2) {
+      if (scheduleLength == 1) roundFloats(leaf + <usize>load<i32>(schedule) * slotBytes, size, dtype, to);
       else memory.fill(to, 0, <usize>size << 2);
       continue;
     }
     let top = scratch;
-    let k = 0;
-    for (; k + 4 <= count; k += 4) {
-      add4(leaf, slotBytes, top, size);
-      leaf += 4 * slotBytes;
-      for (let pushed = (k >> 2) + 1; (pushed & 1) == 0; pushed >>= 1) {
-        top -= level;
-        add2(top, top + level, top, size);
+    let sum = sums;
+    for (let at = schedule; at < end; at += 4) {
+      const slot = load<i32>(at);
+      if (slot >= 0) {
+        let pushed = leaf + <usize>slot * slotBytes;
+        if (dtype == F32 && fourLeaves(at, end)) {
+          const b = leaf + <usize>load<i32>(at, 4) * slotBytes;
+          const c = leaf + <usize>load<i32>(at, 12) * slotBytes;
+          const d = leaf + <usize>load<i32>(at, 16) * slotBytes;
+          at += 24;
+          const target = at + 4 == end ? to : sum;
+          add4(pushed, b, c, d, target, size);
+          pushed = target;
+        }
+        store<usize>(top, pushed);
+        top += sizeof<usize>();
+        sum += level;
+      } else {
+        top -= sizeof<usize>();
+        sum -= level;
+        const left = load<usize>(top - sizeof<usize>());
+        // The sum lies on its own level of the stack, which no other one uses.
+        const target = at + 4 == end ? to : sum - level;
+        if (dtype == F32) add2(left, load<usize>(top), target, size);
+        else if (dtype == BF16) addBfloats(left, load<usize>(top), target, size);
+        else addHalves(left, load<usize>(top), target, size);
+        store<usize>(top - sizeof<usize>(), target);
       }
-      top += level;
     }
-    if (count & 2) {
-      add2(leaf, leaf + slotBytes, top, size);
-      leaf += 2 * slotBytes;
-      top += level;
-    }
-    let right = top - level;
-    if (count & 1) {
-      add2(right, leaf, right, size);
-    }
-    while (right > scratch) {
-      add2(right - level, right, right - level, size);
-      right -= level;
-    }
-    memory.copy(to, scratch, <usize>size << 2);
   }
 }
 

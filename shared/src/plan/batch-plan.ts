@@ -2,8 +2,8 @@
  * Which samples a step consumes, and which shard gets which: a pure function of the recipe and the step's
  * number. A sample belongs to one shard of one step of an epoch.
  */
-import { permuteIndex } from '@lockstep/shared/base/random.ts';
-import type { Recipe } from '@lockstep/shared/recipe.ts';
+import { permuteIndex } from '../base/random.ts';
+import type { Recipe } from '../recipe.ts';
 
 export interface StepPlan {
   /** Steps committed before this one. */

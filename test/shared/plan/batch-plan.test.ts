@@ -5,7 +5,7 @@ import {
   shardSizes,
   shardStart,
   stepsPerEpoch,
-} from '@lockstep/coordinator/plan/batch-plan.ts';
+} from '@lockstep/shared/plan/batch-plan.ts';
 import test from 'ava';
 import fc from 'fast-check';
 import { assertProperty } from '../../helpers/property.ts';

@@ -1,0 +1,146 @@
+/** A coordinator's cluster: port, front desk, members and workforce, put together for one run. */
+import { networkInterfaces } from 'node:os';
+import type { Limits } from '@lockstep/shared/protocol/limits.ts';
+import { examineMachine } from '@lockstep/worker/node/fingerprints.ts';
+import type { RunListener } from '../metrics/events.ts';
+import type { WorkforceFactory } from '../session.ts';
+import { ClusterWorkforce } from './cluster-workforce.ts';
+import { clusterStatus } from './cluster-status.ts';
+import { FrontDesk, type Guest } from './front-desk.ts';
+import { dialUrl, type ListenAddress } from './listen-address.ts';
+import { type Certificate, Listener } from './listener.ts';
+import { NodeMember } from './node-member.ts';
+import { factsOf } from './run-facts.ts';
+import type { TokenDecision } from './token.ts';
+import { WeightsBroadcast } from './weights-broadcast.ts';
+import type { WorkEnd, Workforce } from './workforce.ts';
+
+export interface ClusterOptions {
+  readonly address: ListenAddress;
+  readonly certificate: Certificate | null;
+  readonly token: TokenDecision;
+  readonly minNodes: number;
+  /** Whether the coordinator's own threads compute shards. */
+  readonly computes: boolean;
+  /** Commits between two comparisons of weights; 0 for none. */
+  readonly hashEvery: number;
+  readonly limits: Limits;
+}
+
+/** Milliseconds between two looks at the clock: heartbeats, late shards, idle members. */
+const tickEvery = 100;
+
+/** A factory for `openSession`. @throws LockstepError LISTEN_FAILED, CERTIFICATE_INVALID */
+export function clusterWorkforce(options: ClusterOptions, listen: RunListener): WorkforceFactory {
+  return async (parts) => {
+    const { address, certificate, token, limits, minNodes, computes } = options;
+    const { host, recipe, kernels, onLost } = parts;
+    const facts = factsOf(parts, limits);
+    const { fingerprints } = await examineMachine(kernels);
+    const weights = new WeightsBroadcast(host.store, facts.terms.wireDtype, limits, options.hashEvery);
+    const members = new Map<Guest, NodeMember>();
+    const spare: Float32Array[] = [];
+    const begun = performance.now();
+    const workforce: ClusterWorkforce = new ClusterWorkforce({
+      ...{ host, computes, minNodes, listen, onLost },
+      onPublish: (step, side) => {
+        weights.publish(step, side);
+        for (const member of members.values()) member.sendWeights();
+      },
+    });
+    const desk: FrontDesk = new FrontDesk({
+      ...{ token: token.token, recipe, facts, fingerprints, limits },
+      onReady: (guest, { ranks, imagesPerSecond }) => {
+        const member: NodeMember = new NodeMember(
+          {
+            ...{ guest, ranks, store: host.store, weights, spare, events: workforce.events },
+            onDiverged: (reason) => {
+              listen({
+                type: 'decision',
+                step: weights.step,
+                reason: `node ${guest.id} (${member.name}): ${reason}`,
+              });
+              workforce.discard(member, reason);
+            },
+            onFit: () => workforce.tick(),
+          },
+          imagesPerSecond,
+        );
+        members.set(guest, member);
+        const { name, runtime } = guest.hello;
+        const { address: from } = guest.link;
+        listen({
+          type: 'node-joined',
+          step: weights.step,
+          node: guest.id,
+          name,
+          ranks,
+          address: from,
+          runtime,
+        });
+        if (weights.step >= 0) member.sendWeights();
+        workforce.add(member);
+      },
+      onMessage: (guest, message, payload) => {
+        if (message.type === 'heartbeat' && !members.has(guest)) {
+          return guest.link.send({ type: 'heartbeat', echo: message.sentAt });
+        }
+        return members.get(guest)?.take(message, payload);
+      },
+      onGone: (guest, code, reason) => {
+        const member = members.get(guest);
+        members.delete(guest);
+        member?.dispose();
+        const { name } = guest.hello;
+        listen({ type: 'node-left', step: weights.step, node: guest.id, name, code, reason });
+        if (member !== undefined) workforce.remove(member, reason);
+      },
+      onRefused: (from, code, reason) => listen({ type: 'node-refused', address: from, code, reason }),
+      status: () =>
+        clusterStatus(workforce, [...members.values()], weights, (performance.now() - begun) / 1000),
+    });
+    const listener = await Listener.open({
+      ...{ address, certificate, limits },
+      onRequest: (request, response) => desk.answer(request, response),
+      admits: () => desk.admits(),
+      onConnection: (socket, raw) => desk.accept(socket, raw),
+    });
+    const url = dialUrl(listener.address, certificate !== null, networkInterfaces());
+    const flag = token.token === null ? '' : ` --token ${token.token}`;
+    const join = `lockstep join ${url}${token.generated ? flag : token.token === null ? '' : ' --token ...'}`;
+    listen({ type: 'listening', url, join, reason: token.reason });
+    let tickedAt = performance.now();
+    const timer = setInterval(() => {
+      const now = performance.now();
+      desk.tick(now - tickedAt > 5 * tickEvery);
+      tickedAt = now;
+      workforce.tick();
+    }, tickEvery);
+    const close = async (end: WorkEnd = { reason: 'the run is over', again: false }): Promise<void> => {
+      clearInterval(timer);
+      desk.close(end.reason, end.again);
+      await new Promise((resolve) => setTimeout(resolve, members.size > 0 ? 100 : 0));
+      await listener.close();
+      await workforce.close();
+    };
+    return withClose(workforce, close);
+  };
+}
+
+/** The workforce, whose end is also that of the port. */
+function withClose(workforce: ClusterWorkforce, close: Workforce['close']): Workforce {
+  return {
+    get ranks() {
+      return workforce.ranks;
+    },
+    get nodes() {
+      return workforce.nodes;
+    },
+    publish: (step, side) => workforce.publish(step, side),
+    gathered: (signal) => workforce.gathered(signal),
+    computeShards: (tasks, signal) => workforce.computeShards(tasks, signal),
+    updateSlices: (tasks) => workforce.updateSlices(tasks),
+    evaluate: (tasks, onDone) => workforce.evaluate(tasks, onDone),
+    close,
+  };
+}

@@ -1,0 +1,67 @@
+/** How fast a member is and what it has done; time is an argument. */
+
+/** Images a second of one rank, before anything was measured. */
+const firstGuess = 100;
+/** Share of a new measurement. */
+const smoothing = 0.35;
+
+export class MemberRecord {
+  readonly ranks: number;
+  shards = 0;
+  samples = 0;
+  /** Results that came after the shard was counted, or were taken back. */
+  late = 0;
+  computeSeconds = 0;
+  waitSeconds = 0;
+  wireSeconds = 0;
+  roundTrip: number | null = null;
+  private perRank: number | null = null;
+  private readonly guess: number | null;
+  private startedAt: number | null = null;
+  private stepShards = 0;
+  private stepSamples = 0;
+  private doneAt = 0;
+
+  /** @param guess images a second of all ranks, measured or estimated; null when nobody knows */
+  constructor(ranks: number, guess: number | null = null) {
+    this.ranks = ranks;
+    this.guess = guess;
+  }
+
+  /** Images a second of all its ranks, transfer included. */
+  get imagesPerSecond(): number {
+    return this.perRank === null ? (this.guess ?? firstGuess * this.ranks) : this.perRank * this.ranks;
+  }
+
+  get measured(): boolean {
+    return this.perRank !== null;
+  }
+
+  /** Work was given. @param now milliseconds */
+  started(now: number): void {
+    this.startedAt ??= now;
+  }
+
+  /** A shard was delivered. */
+  delivered(samples: number, now: number): void {
+    this.shards += 1;
+    this.samples += samples;
+    this.stepShards += 1;
+    this.stepSamples += samples;
+    this.doneAt = now;
+  }
+
+  /** The step is over: what it took becomes the member's speed. */
+  stepOver(): void {
+    if (this.startedAt !== null && this.stepShards > 0 && this.doneAt > this.startedAt) {
+      // Ranks work side by side, a shard is never split: the last round may leave some of them idle.
+      const rounds = Math.ceil(this.stepShards / this.ranks);
+      const seconds = (this.doneAt - this.startedAt) / 1000 / rounds;
+      const rate = this.stepSamples / this.stepShards / seconds;
+      this.perRank = this.perRank === null ? rate : this.perRank + smoothing * (rate - this.perRank);
+    }
+    this.startedAt = null;
+    this.stepShards = 0;
+    this.stepSamples = 0;
+  }
+}

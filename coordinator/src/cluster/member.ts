@@ -1,0 +1,42 @@
+/** One that computes shards: the threads of this process, or a node. The workforce sees no difference. */
+import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
+import type { ShardReport } from '@lockstep/worker/rank/tasks.ts';
+import type { MemberRecord } from './member-record.ts';
+
+/** Subtrees given to one member in one piece; they are taken back in one piece too. */
+export interface Work {
+  /** Unique and ascending over the run. */
+  readonly id: number;
+  readonly member: Member;
+  readonly step: number;
+  readonly subtrees: readonly Subtree[];
+  /** Milliseconds of `performance.now()`. */
+  readonly givenAt: number;
+}
+
+/** A sum that has come in whole. */
+export interface Delivery {
+  readonly work: Work;
+  readonly subtree: Subtree;
+  readonly reports: readonly ShardReport[];
+  /** Copies gradient and moments into the store; not called when the shards are counted already. */
+  readonly store: () => void;
+}
+
+/** What members tell the workforce. */
+export interface MemberEvents {
+  readonly onDelivery: (delivery: Delivery) => void;
+  readonly onFailure: (work: Work, cause: 'not-finite' | 'rank-lost' | 'other', reason: string) => void;
+}
+
+export interface Member {
+  readonly id: number;
+  readonly name: string;
+  readonly ranks: number;
+  readonly record: MemberRecord;
+  /** Whether work may be given: it has, or is getting, the right weights. */
+  readonly fit: boolean;
+  give(work: Work, samplesOf: (shard: number) => number): void;
+  /** Takes work back. @returns false when it has been begun here and will be finished */
+  takeBack(work: Work, reason: string): boolean;
+}

@@ -1,0 +1,68 @@
+/** The shards of one step: which are counted, by whom, and what is out. */
+import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
+import type { ShardReport } from '@lockstep/worker/rank/tasks.ts';
+import type { Work } from './member.ts';
+
+export class StepLedger {
+  readonly step: number;
+  readonly works = new Map<number, Work>();
+  private readonly reports: (ShardReport | null)[];
+  private readonly attempts = new Map<number, { lost: number; notFinite: number }>();
+  private left: number;
+
+  /** @param shards numbers of the shards to compute */
+  constructor(step: number, shards: readonly number[]) {
+    this.step = step;
+    this.reports = [];
+    for (const shard of shards) this.reports[shard] = null;
+    this.left = shards.length;
+  }
+
+  get complete(): boolean {
+    return this.left === 0;
+  }
+
+  /** Reports in the order of the shards. @throws never after `complete` */
+  results(): ShardReport[] {
+    return this.reports.filter((report) => report !== undefined && report !== null) as ShardReport[];
+  }
+
+  isCounted(shard: number): boolean {
+    return this.reports[shard] !== null;
+  }
+
+  /** Shards of a piece of work that are not counted. */
+  openShards({ subtrees }: Pick<Work, 'subtrees'>): number[] {
+    return shardsOf(subtrees).filter((shard) => !this.isCounted(shard));
+  }
+
+  /** Shards that are neither counted nor given to anybody. */
+  free(): number[] {
+    const out = new Set([...this.works.values()].flatMap(({ subtrees }) => shardsOf(subtrees)));
+    const all = this.reports.keys();
+    return [...all].filter((shard) => this.reports[shard] === null && !out.has(shard));
+  }
+
+  /** Counts a sum, unless a part of it is counted already: the first complete result counts. */
+  count({ from, width }: Subtree, reports: readonly ShardReport[]): boolean {
+    for (let shard = from; shard < from + width; shard++) if (this.isCounted(shard)) return false;
+    for (const report of reports) this.reports[report.shard] = report;
+    this.left -= width;
+    return true;
+  }
+
+  /** A shard could not be computed. @returns how often that happened to it */
+  failed(shard: number, notFinite: boolean): { readonly lost: number; readonly notFinite: number } {
+    const before = this.attempts.get(shard) ?? { lost: 0, notFinite: 0 };
+    const after = {
+      lost: before.lost + (notFinite ? 0 : 1),
+      notFinite: before.notFinite + (notFinite ? 1 : 0),
+    };
+    this.attempts.set(shard, after);
+    return after;
+  }
+}
+
+export function shardsOf(subtrees: readonly Subtree[]): number[] {
+  return subtrees.flatMap(({ from, width }) => Array.from({ length: width }, (_, i) => from + i));
+}

@@ -1,0 +1,9 @@
+/** The WebSocket library that the coordinator uses: the measurement is worth nothing with another one. */
+import { createRequire } from 'node:module';
+import { fileURLToPath } from 'node:url';
+import type * as Library from 'ws';
+
+const manifest = fileURLToPath(import.meta.resolve('@lockstep/coordinator/package.json'));
+const library = createRequire(manifest)('ws') as typeof Library;
+
+export const { WebSocket, WebSocketServer } = library;

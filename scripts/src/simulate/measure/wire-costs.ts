@@ -1,0 +1,97 @@
+/** What the project's frames cost over loopback: processor time of each side, and bandwidth. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { fileURLToPath } from 'node:url';
+import { decodeFloats } from '@lockstep/shared/protocol/dtype.ts';
+import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
+import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
+import { WebSocketServer } from './web-socket.ts';
+
+export interface WireCosts {
+  readonly encodeByteSeconds: number;
+  readonly sendByteSeconds: number;
+  readonly receiveByteSeconds: number;
+  /** Bytes a second from one process to the other, with both sides' work. */
+  readonly bandwidth: number;
+}
+
+const part = new Float32Array(defaultLimits.partBytes / 4).map((_, i) => Math.sin(i));
+const largest = largestFrameBytes(defaultLimits);
+
+function processorSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+/** Seconds of one byte made into a frame. */
+function encodeSeconds(): number {
+  const times = Array.from({ length: 40 }, () => {
+    const begun = performance.now();
+    encodeFrame({ type: 'weights', step: 1, from: 0, to: part.length, dtype: 'f32', hash: false }, part);
+    return (performance.now() - begun) / 1000;
+  });
+  return (times.toSorted((a, b) => a - b)[20] as number) / part.byteLength;
+}
+
+/** Sends `megabytes` each way between this process and another one. @throws Error when the other one fails */
+export async function measureWire(megabytes: number): Promise<WireCosts> {
+  const total = megabytes * part.byteLength;
+  const server = new WebSocketServer({
+    host: '127.0.0.1',
+    port: 0,
+    perMessageDeflate: false,
+    maxPayload: largest,
+  });
+  await once(server, 'listening');
+  const address = server.address();
+  const port = typeof address === 'object' && address !== null ? address.port : 0;
+  const peer = fileURLToPath(new URL('wire-peer.ts', import.meta.url));
+  const child = spawn(process.execPath, [peer, `ws://127.0.0.1:${port}`, String(total)], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
+  try {
+    const { promise, resolve, reject } = Promise.withResolvers<WireCosts>();
+    child.once('exit', (code) => reject(new Error(`the other side ended with code ${code}`)));
+    server.once('connection', (socket) => {
+      socket.binaryType = 'nodebuffer';
+      const frame = Buffer.from(encodeFrame({ type: 'part' }, part));
+      const target = new Float32Array(part.length);
+      socket.send(encodeFrame({ type: 'begin' }));
+      const begun = performance.now();
+      const before = processorSeconds();
+      let sendSeconds = Number.NaN;
+      let receiveBefore = Number.NaN;
+      let seconds = Number.NaN;
+      let sent = 0;
+      const sendNext = () => {
+        sent += part.byteLength;
+        socket.send(frame, sent < total ? sendNext : undefined);
+      };
+      sendNext();
+      socket.on('message', (data: Buffer) => {
+        const message = decodeFrame(data, defaultLimits, largest);
+        if (!message.ok) return reject(new Error(message.reason));
+        if (Number.isNaN(sendSeconds)) {
+          seconds = (performance.now() - begun) / 1000;
+          sendSeconds = processorSeconds() - before;
+          receiveBefore = processorSeconds();
+        }
+        if (message.payload.length > 0) return void decodeFloats(message.payload, 'f32', target);
+        const received = processorSeconds() - receiveBefore;
+        const times = message.header as { receiveSeconds: number; sendSeconds: number };
+        resolve({
+          encodeByteSeconds: encodeSeconds(),
+          sendByteSeconds: (sendSeconds + times.sendSeconds) / 2 / total,
+          receiveByteSeconds: (times.receiveSeconds + received) / 2 / total,
+          bandwidth: total / seconds,
+        });
+      });
+    });
+    return await promise;
+  } finally {
+    child.removeAllListeners('exit');
+    child.kill();
+    server.close();
+    for (const client of server.clients) client.terminate();
+  }
+}

@@ -1,0 +1,49 @@
+/**
+ * The other end of the wire measurement, a process of its own: takes frames as a node does, or sends as one does,
+ * and tells how much processor time that took. `node wire-peer.ts URL BYTES`.
+ */
+import { decodeFloats } from '@lockstep/shared/protocol/dtype.ts';
+import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
+import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
+import { WebSocket } from './web-socket.ts';
+
+const [url = '', size = '0'] = process.argv.slice(2);
+const total = Number(size);
+const target = new Float32Array(defaultLimits.partBytes / 4);
+const largest = largestFrameBytes(defaultLimits);
+
+function processorSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+const socket = new WebSocket(url, {
+  perMessageDeflate: false,
+  maxPayload: largest,
+  generateMask: (mask: Buffer) => mask.fill(0),
+});
+socket.binaryType = 'nodebuffer';
+let received = 0;
+let before = processorSeconds();
+socket.on('message', (data: Buffer) => {
+  const frame = decodeFrame(data, defaultLimits, largest);
+  if (!frame.ok) throw new Error(frame.reason);
+  if (frame.payload.length === 0) {
+    before = processorSeconds();
+    return;
+  }
+  decodeFloats(frame.payload, 'f32', target.subarray(0, frame.payload.length / 4));
+  received += frame.payload.length;
+  if (received < total) return;
+  const receiveSeconds = processorSeconds() - before;
+  const sendBefore = processorSeconds();
+  const part = Buffer.from(encodeFrame({ type: 'part' }, target));
+  for (let sent = 0; sent < total; sent += target.byteLength) socket.send(part);
+  const header = () => ({ type: 'times', receiveSeconds, sendSeconds: processorSeconds() - sendBefore });
+  const last = setInterval(() => {
+    if (socket.bufferedAmount > 0) return;
+    clearInterval(last);
+    socket.send(encodeFrame(header()));
+  }, 1);
+});
+socket.on('close', () => process.exit());

@@ -1,0 +1,67 @@
+/**
+ * Parts of the flat gradient that can be summed and sent while the backward pass still runs. It finishes the
+ * gradient from its end towards its start, so part 0 is the last one of the vector.
+ */
+import type { Layout } from './layout.ts';
+import type { Step } from './program.ts';
+
+/** Most parts of a gradient. */
+export const largestPartCount = 8;
+
+/** Below this many floats a part costs more than it gains. */
+const smallestPart = 4096;
+
+/** Floats [from, to) of the flat gradient. */
+export interface GradientRange {
+  readonly from: number;
+  readonly to: number;
+}
+
+/**
+ * Cuts a gradient between parameters. Each part takes a third of what is left: the first ones have all of the
+ * backward pass to travel in, the last one none. The same for every shard size.
+ */
+export function gradientParts({ parameters, parameterCount }: Layout): GradientRange[] {
+  const parts: GradientRange[] = [];
+  let to = parameterCount;
+  for (const { offset } of parameters.toReversed()) {
+    const size = to - offset;
+    const isEnough = size >= smallestPart && 3 * size >= to && offset >= smallestPart;
+    if (!isEnough || parts.length === largestPartCount - 1) continue;
+    parts.push({ from: offset, to });
+    to = offset;
+  }
+  if (to > 0 || parts.length === 0) parts.push({ from: 0, to });
+  return parts;
+}
+
+/** A part with the call of the backward section behind which all of it is final. */
+export interface GradientPart extends GradientRange {
+  /** Number of calls of `backward` that have to be made. */
+  readonly calls: number;
+}
+
+/**
+ * Finds after which call each part is final: the last one that has a pointer into the part or behind it.
+ *
+ * @param gradients byte offset of the gradient in the arena
+ */
+export function placeParts(layout: Layout, backward: readonly Step[], gradients: number): GradientPart[] {
+  const end = gradients + 4 * layout.parameterCount;
+  const lastCall = new Map<number, number>();
+  const starts = new Set(layout.parameters.map(({ offset }) => gradients + 4 * offset));
+  backward.forEach(({ call }, at) => {
+    // An argument that only looks like a pointer makes a part final later than it is, never earlier.
+    for (const value of call.values) if (value < end && starts.has(value)) lastCall.set(value, at + 1);
+  });
+  let calls = 0;
+  return gradientParts(layout).map(({ from, to }, index, all) => {
+    for (const [address, count] of lastCall) {
+      const offset = (address - gradients) / 4;
+      if (offset >= from && offset < to) calls = Math.max(calls, count);
+    }
+    // Whatever a call may still do, the last part ends with the section.
+    if (index === all.length - 1) calls = backward.length;
+    return { from, to, calls };
+  });
+}

@@ -1,0 +1,57 @@
+/** The coordinator of a chaos run, through all its lives. */
+import { startCoordinator } from '../helpers/cluster.ts';
+import type { JsonLine, LockstepProcess } from '../helpers/lockstep-process.ts';
+
+export interface ChaosCoordinatorOptions {
+  readonly folder: string;
+  readonly out: string;
+  readonly port: number;
+  readonly recipe: readonly string[];
+  readonly threads: number;
+  readonly checkpointEvery: number;
+}
+
+export class ChaosCoordinator {
+  readonly lives: LockstepProcess[] = [];
+  private readonly options: ChaosCoordinatorOptions;
+  private readonly onStep: (step: number) => void;
+  /** Steps committed, as far as is known here. */
+  step = 0;
+  /** Settles when the last fault of the coordinator is over. */
+  busy: Promise<void> = Promise.resolve();
+
+  constructor(options: ChaosCoordinatorOptions, onStep: (step: number) => void) {
+    this.options = options;
+    this.onStep = onStep;
+  }
+
+  get process(): LockstepProcess {
+    return this.lives.at(-1) as LockstepProcess;
+  }
+
+  /** A new life; every one but the first goes on from the newest checkpoint. */
+  start(): void {
+    const life = this.lives.length + 1;
+    const { recipe } = this.options;
+    const process = startCoordinator({
+      ...this.options,
+      name: `coordinator-${life}`,
+      minNodes: 0,
+      recipe,
+      resume: life > 1,
+    });
+    process.listen((event) => this.take(event));
+    this.lives.push(process);
+  }
+
+  events(): JsonLine[][] {
+    return this.lives.map(({ events }) => events);
+  }
+
+  private take(event: JsonLine): void {
+    if (event.type === 'start') this.step = event['fromStep'] as number;
+    if (event.type !== 'step') return;
+    this.step = event['step'] as number;
+    this.onStep(this.step);
+  }
+}

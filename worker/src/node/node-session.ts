@@ -1,0 +1,326 @@
+/** One connection of a node: from the hello to whatever ends it. */
+import { createHash } from 'node:crypto';
+import type { Socket } from 'node:net';
+import { asLockstepError } from '@lockstep/shared/base/errors.ts';
+import {
+  type CoordinatorGuard,
+  judgeCoordinatorTime,
+  noteCoordinatorAlive,
+  noteFinished,
+  noteJoined,
+  noteReady,
+  noteRequested,
+  openCoordinatorGuard,
+} from '@lockstep/shared/protocol/coordinator-guard.ts';
+import { receiveFromCoordinator } from '@lockstep/shared/protocol/door.ts';
+import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
+import { largestFrameBytes, type Limits } from '@lockstep/shared/protocol/limits.ts';
+import type {
+  CoordinatorMessage,
+  CoordinatorToNode,
+  NodeMessage,
+  NodeToCoordinator,
+} from '@lockstep/shared/protocol/messages.ts';
+import { WebSocket } from 'ws';
+import type { Machine } from './fingerprints.ts';
+import type { NodeListener } from './node-events.ts';
+import { obtainDataset } from './obtain-dataset.ts';
+import { Outbox } from './outbox.ts';
+import { ShardDesk } from './shard-desk.ts';
+import { agreeOn, openWorkplace, type Workplace } from './workplace.ts';
+
+export interface SessionSetup {
+  readonly url: string;
+  readonly hello: NodeMessage<'hello'>;
+  readonly machine: Machine;
+  readonly threads: number;
+  readonly dataPath: string | null;
+  /** PEM certificates that the coordinator's may be signed by; null for the system's. */
+  readonly ca: string | null;
+  readonly limits: Limits;
+  readonly listen: NodeListener;
+  /** The ranks of the connection before, if its run is the same. */
+  readonly workplace: Workplace | null;
+}
+
+/** How a connection ended. */
+export interface SessionEnd {
+  /** over: the run has ended, or the coordinator wants no more of this node. left: this side said goodbye. */
+  readonly kind: 'over' | 'left' | 'refused' | 'lost';
+  /** Of a refusal, by either side; null when the network ended it. */
+  readonly code: string | null;
+  readonly reason: string;
+  readonly advice: string;
+  /** Whether the coordinator was ever heard. */
+  readonly welcomed: boolean;
+}
+
+export class NodeSession {
+  readonly ended: Promise<SessionEnd>;
+  workplace: Workplace | null;
+  desk: ShardDesk | null = null;
+  private readonly setup: SessionSetup;
+  private readonly socket: WebSocket;
+  private readonly outbox: Outbox;
+  private readonly settle: (end: SessionEnd) => void;
+  private readonly cancelled = new AbortController();
+  private readonly chunks = new Map<string, PromiseWithResolvers<Uint8Array>>();
+  private guard: CoordinatorGuard;
+  private timer: NodeJS.Timeout | null = null;
+  private tickedAt: number;
+  private joinedAt = performance.now();
+  private welcomed = false;
+  private over = false;
+
+  constructor(setup: SessionSetup) {
+    const { promise, resolve } = Promise.withResolvers<SessionEnd>();
+    this.setup = setup;
+    this.ended = promise;
+    this.settle = resolve;
+    this.workplace = setup.workplace;
+    this.guard = openCoordinatorGuard(setup.limits, performance.now());
+    this.tickedAt = performance.now();
+    this.socket = new WebSocket(setup.url, {
+      perMessageDeflate: false,
+      maxPayload: largestFrameBytes(setup.limits),
+      handshakeTimeout: setup.limits.helloTimeout,
+      // Masks protect proxies from what a browser's page may send; a zero mask spares a pass over every byte.
+      generateMask: (mask) => mask.fill(0),
+      ...(setup.ca === null ? {} : { ca: setup.ca }),
+    });
+    this.socket.binaryType = 'nodebuffer';
+    this.outbox = new Outbox(this.socket, setup.limits.partBytes);
+    this.socket.on('upgrade', ({ socket }: { socket: Socket }) => {
+      socket.on('data', () => {
+        this.guard = noteCoordinatorAlive(this.guard, performance.now());
+      });
+    });
+    this.socket.on('open', () => {
+      this.guard = openCoordinatorGuard(setup.limits, performance.now());
+      this.send(setup.hello);
+      this.startTicking(setup.limits.heartbeatEvery);
+    });
+    this.socket.on('message', (data, binary) => this.take(data as Buffer, binary));
+    this.socket.on('error', (error: NodeJS.ErrnoException) => {
+      const certificate = /CERT|SELF_SIGNED|UNABLE_TO/.test(error.code ?? '');
+      this.end(
+        'lost',
+        certificate ? 'CERTIFICATE_INVALID' : null,
+        error.message,
+        certificateAdvice(certificate),
+      );
+    });
+    this.socket.on('close', (_code, why) =>
+      this.end('lost', null, why.toString() || 'the connection was closed'),
+    );
+  }
+
+  /** Hands back whatever this node has and ends the connection. */
+  async leave(reason: string): Promise<void> {
+    if (!this.over && this.socket.readyState === WebSocket.OPEN && this.welcomed) {
+      this.desk?.close();
+      await new Promise<void>((resolve) => {
+        setTimeout(resolve, 1000).unref();
+        this.socket.send(encodeFrame({ type: 'leaving', reason }), () => resolve());
+      });
+      this.socket.close(1000, 'leaving');
+    }
+    this.end('left', null, reason);
+  }
+
+  private take(data: Buffer, binary: boolean): void {
+    if (this.over) return;
+    if (!binary) return this.breakOff('FRAME_MALFORMED', 'a text message from the coordinator');
+    const now = performance.now();
+    const { guard, received } = receiveFromCoordinator(this.guard, data, now);
+    this.guard = guard;
+    if (received.kind === 'drop') return this.breakOff(received.code, received.reason);
+    if (received.kind === 'ignore') return;
+    try {
+      this.act(received.message, received.payload);
+    } catch (thrown) {
+      const { code, message } = asLockstepError(thrown);
+      this.breakOff(code, message);
+    }
+  }
+
+  private act(message: CoordinatorToNode, payload: Uint8Array): void {
+    switch (message.type) {
+      case 'welcome':
+        this.welcomed = true;
+        void this.prepare(message).catch((thrown: unknown) => {
+          if (this.over) return;
+          const { code, message: text, advice } = asLockstepError(thrown);
+          this.end('refused', code, text, advice);
+        });
+        return;
+      case 'refused':
+        return this.end('refused', message.code, message.reason, message.advice);
+      case 'goodbye':
+        return this.end(message.again ? 'lost' : 'over', null, message.reason);
+      case 'data-chunk': {
+        const key = chunkKey(message.hash, message.offset);
+        this.chunks.get(key)?.resolve(payload);
+        this.chunks.delete(key);
+        return;
+      }
+      case 'weights':
+        return this.takeWeights(message, payload);
+      case 'assign':
+        return this.desk?.assign(message);
+      case 'evaluate':
+        return this.desk?.evaluate(message);
+      case 'revoke':
+        this.desk?.revoke(message.assignment);
+        this.guard = noteFinished(this.guard, message.assignment);
+        return this.send({ type: 'released', assignment: message.assignment });
+      case 'resynchronise':
+        return this.desk?.forgetWeights();
+      case 'heartbeat':
+      case 'sync-total':
+        return;
+    }
+  }
+
+  private takeWeights(message: CoordinatorMessage<'weights'>, payload: Uint8Array): void {
+    const { desk } = this;
+    if (desk === null) return;
+    desk.takeWeights(message, payload);
+    if (this.guard.weights?.whole !== true) return;
+    if (message.hash) {
+      const weights = desk.weights(message.step);
+      const sha256 = createHash('sha256').update(
+        new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength),
+      );
+      this.send({ type: 'weights-hash', step: message.step, sha256: sha256.digest('hex') });
+    }
+    desk.weightsComplete(message.step);
+  }
+
+  /** From the welcome to `ready`: agree, fetch, start ranks. */
+  private async prepare(welcome: CoordinatorMessage<'welcome'>): Promise<void> {
+    const { listen, hello, limits, machine, threads, dataPath } = this.setup;
+    const begun = performance.now();
+    this.joinedAt = begun;
+    const { heartbeatMilliseconds, silenceMilliseconds } = welcome;
+    this.guard = {
+      ...this.guard,
+      limits: { ...limits, heartbeatEvery: heartbeatMilliseconds, silence: silenceMilliseconds },
+    };
+    this.startTicking(heartbeatMilliseconds);
+    const { recipe, terms, modelTitle } = agreeOn(welcome);
+    this.guard = noteJoined(this.guard, terms);
+    const { nodeId, dataset: description } = welcome;
+    listen({
+      type: 'joined',
+      node: nodeId,
+      name: hello.name,
+      model: modelTitle,
+      dataset: description.title,
+      recipeSha256: welcome.recipeSha256,
+    });
+    const { train, test } = terms.splits;
+    const kept = this.workplace;
+    const same =
+      kept?.recipeSha256 === welcome.recipeSha256 &&
+      kept.dataset.train.sha256 === train.sha256 &&
+      kept.dataset.test.sha256 === test.sha256;
+    if (!same) {
+      this.workplace = null;
+      await kept?.host.pool.close();
+      const dataset = await obtainDataset({
+        description,
+        terms,
+        dataPath,
+        window: limits.dataRequestsInFlight,
+        fetchChunk: (hash, offset, length) => this.fetchChunk(hash, offset, length),
+        onProgress: (split, doneBytes, totalBytes) =>
+          listen({ type: 'data-progress', dataset: description.name, split, doneBytes, totalBytes }),
+        notice: (text) => listen({ type: 'notice', text }),
+        signal: this.cancelled.signal,
+      });
+      if (this.over) return;
+      const opened = await openWorkplace(recipe, dataset, threads, machine);
+      this.workplace = opened;
+    }
+    const { workplace } = this;
+    if (this.over || workplace === null) return;
+    const { host } = workplace;
+    const desk = { recipe, trainCount: train.count, host, wireDtype: terms.wireDtype, limits };
+    this.desk = new ShardDesk(desk, this.outbox, (assignment) => {
+      this.guard = noteFinished(this.guard, assignment);
+    });
+    this.send({
+      type: 'ready',
+      dataset: { train: train.sha256, test: test.sha256 },
+      ranks: host.pool.size,
+      imagesPerSecond: null,
+    });
+    this.guard = noteReady(this.guard);
+    listen({ type: 'ready', ranks: host.pool.size, seconds: (performance.now() - begun) / 1000 });
+  }
+
+  private fetchChunk(hash: string, offset: number, length: number): Promise<Uint8Array> {
+    const chunk = Promise.withResolvers<Uint8Array>();
+    this.chunks.set(chunkKey(hash, offset), chunk);
+    this.guard = noteRequested(this.guard, { hash, offset, length });
+    this.send({ type: 'data-request', hash, offset, length });
+    return chunk.promise;
+  }
+
+  private startTicking(milliseconds: number): void {
+    if (this.timer !== null) clearInterval(this.timer);
+    this.timer = setInterval(() => this.tick(milliseconds), milliseconds);
+  }
+
+  private tick(milliseconds: number): void {
+    const now = performance.now();
+    // This process was paused, or its thread was busy: it could not have heard anything.
+    if (now - this.tickedAt > 2 * milliseconds) this.guard = noteCoordinatorAlive(this.guard, now);
+    this.tickedAt = now;
+    const late = judgeCoordinatorTime(this.guard, now);
+    if (late !== null) return this.end('lost', late.code, late.reason);
+    if (!this.welcomed || this.socket.readyState !== WebSocket.OPEN) return;
+    const { desk } = this;
+    const elapsed = (now - this.joinedAt) / 1000;
+    const computeSeconds = desk?.computeSeconds ?? 0;
+    const ranks = this.workplace?.host.pool.size ?? 0;
+    this.send({
+      type: 'heartbeat',
+      sentAt: now,
+      computing: desk?.computing ?? 0,
+      queued: desk?.queued ?? 0,
+      computeSeconds,
+      waitSeconds: Math.max(0, elapsed * ranks - computeSeconds),
+      sendSeconds: this.outbox.busy / 1000,
+    });
+  }
+
+  private send(message: NodeToCoordinator): void {
+    if (this.socket.readyState === WebSocket.OPEN) this.outbox.urgent(encodeFrame(message));
+  }
+
+  private breakOff(code: string, reason: string): void {
+    this.end('refused', code, `the coordinator's message was refused: ${reason}`);
+  }
+
+  private end(kind: SessionEnd['kind'], code: string | null, reason: string, advice = ''): void {
+    if (this.over) return;
+    this.over = true;
+    if (this.timer !== null) clearInterval(this.timer);
+    this.desk?.close();
+    this.cancelled.abort(new Error(reason));
+    for (const chunk of this.chunks.values()) chunk.reject(new Error(reason));
+    if (kind !== 'left') this.socket.terminate();
+    else setTimeout(() => this.socket.terminate(), 200);
+    this.settle({ kind, code, reason, advice, welcomed: this.welcomed });
+  }
+}
+
+function chunkKey(hash: string, offset: number): string {
+  return `${hash} ${offset}`;
+}
+
+function certificateAdvice(invalid: boolean): string {
+  return invalid ? 'Pass the certificate that signed it with --ca FILE.' : '';
+}

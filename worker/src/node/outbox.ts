@@ -1,0 +1,98 @@
+/**
+ * What waits to be sent on one connection. Frames are made when their turn comes and only while little is
+ * unsent, so a slow reader costs no memory, and a heartbeat never stands behind more than a part or two.
+ */
+
+/** The part of a WebSocket that is needed here. */
+export interface Wire {
+  readonly bufferedAmount: number;
+  send(bytes: Uint8Array, done: (error?: Error | null) => void): void;
+}
+
+export interface Outgoing {
+  /** What it belongs to, so that it can be taken back: an assignment, `weights`. */
+  readonly key: string;
+  /** The frame; null when it turned out that there is none to send. Called once. */
+  readonly frame: () => Uint8Array | null;
+}
+
+export class Outbox {
+  private readonly wire: Wire;
+  private readonly highWater: number;
+  private readonly now: () => number;
+  private queue: Outgoing[] = [];
+  private unsent = 0;
+  private busySince: number | null = null;
+  private busyMilliseconds = 0;
+  /** When the last frame was handed to the network, or there was nothing to send. */
+  private movedAt: number;
+  bytesSent = 0;
+
+  /** @param highWater unsent bytes above which frames wait */
+  constructor(wire: Wire, highWater: number, now: () => number = () => performance.now()) {
+    this.wire = wire;
+    this.highWater = highWater;
+    this.now = now;
+    this.movedAt = now();
+  }
+
+  /** Puts a frame behind the others. */
+  push(item: Outgoing): void {
+    this.queue.push(item);
+    this.pump();
+  }
+
+  /** Sends a frame in front of everything that waits. */
+  urgent(frame: Uint8Array): void {
+    this.transmit(frame);
+  }
+
+  /** Takes back what has not been made yet. */
+  takeBack(key: string): void {
+    this.queue = this.queue.filter((item) => item.key !== key);
+  }
+
+  holds(key: string): boolean {
+    return this.queue.some((item) => item.key === key);
+  }
+
+  /** Frames handed over or waiting. */
+  get length(): number {
+    return this.queue.length + this.unsent;
+  }
+
+  /** Milliseconds for which nothing has moved although something waits. */
+  stalled(): number {
+    return this.unsent === 0 ? 0 : this.now() - this.movedAt;
+  }
+
+  /** Milliseconds during which there was something to send. */
+  get busy(): number {
+    return this.busyMilliseconds + (this.busySince === null ? 0 : this.now() - this.busySince);
+  }
+
+  private pump(): void {
+    while (this.queue.length > 0 && this.wire.bufferedAmount < this.highWater) {
+      const frame = (this.queue.shift() as Outgoing).frame();
+      if (frame !== null) this.transmit(frame);
+    }
+  }
+
+  private transmit(frame: Uint8Array): void {
+    if (this.unsent === 0) {
+      this.movedAt = this.now();
+      this.busySince = this.movedAt;
+    }
+    this.unsent += 1;
+    this.bytesSent += frame.length;
+    this.wire.send(frame, () => {
+      this.unsent -= 1;
+      this.movedAt = this.now();
+      if (this.unsent === 0 && this.busySince !== null) {
+        this.busyMilliseconds += this.movedAt - this.busySince;
+        this.busySince = null;
+      }
+      this.pump();
+    });
+  }
+}

@@ -1,0 +1,47 @@
+/** A rank's side of parts: gradients go into the slot, and subtrees into outboxes, while `backward` goes on. */
+import { type GradientRange, gradientParts } from '@lockstep/shared/model/gradient-parts.ts';
+import { layOut } from '@lockstep/shared/model/layout.ts';
+import type { Program } from '@lockstep/shared/model/program.ts';
+import type { SliceSums } from './slice-sums.ts';
+import type { SubtreeOutlet } from './tasks.ts';
+import type { Workbench } from './workbench.ts';
+
+export class PartProgress {
+  private readonly bench: Workbench;
+  private readonly sums: SliceSums;
+  private readonly ranges: readonly GradientRange[];
+
+  constructor(bench: Workbench, sums: SliceSums) {
+    this.bench = bench;
+    this.sums = sums;
+    this.ranges = gradientParts(layOut(bench.setup.model));
+  }
+
+  /** Part `part` of a shard's gradient is final: copies it into the slot and says so. */
+  finish(program: Program, part: number, shard: number, subtree: SubtreeOutlet | undefined): void {
+    const { from, to } = this.ranges[part] as GradientRange;
+    const gradient = this.bench.arena.float32(program.regions.gradients + 4 * from, to - from);
+    this.bench.store.slot(shard).set(gradient, from);
+    this.pass(part, shard, subtree);
+  }
+
+  /** A shard without samples has a gradient of zeros. */
+  finishEmpty(shard: number, subtree: SubtreeOutlet | undefined): void {
+    this.bench.store.slot(shard).fill(0);
+    for (const part of this.ranges.keys()) this.pass(part, shard, subtree);
+  }
+
+  /** A part of a shard lies in its slot. Whoever comes last of a subtree's shards sums the part into the outbox. */
+  private pass(part: number, shard: number, subtree: SubtreeOutlet | undefined): void {
+    const { control } = this.bench.store;
+    control.pass(shard, part + 1);
+    if (!subtree) return;
+    for (let other = subtree.from; other < subtree.from + subtree.width; other++) {
+      if (control.passed(other) <= part) return;
+    }
+    // Two ranks may come last at the same moment.
+    if (!control.takePart(subtree.outbox, part)) return;
+    const notFinite = this.sums.collect(subtree, this.ranges[part] as GradientRange);
+    control.finishPart(subtree.outbox, part, notFinite);
+  }
+}

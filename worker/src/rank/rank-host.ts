@@ -1,0 +1,64 @@
+/** The ranks of this process with their store: what a coordinator and a node both start from. */
+import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
+import { layOut, type Layout } from '@lockstep/shared/model/layout.ts';
+import type { Model } from '@lockstep/shared/model/spec.ts';
+import type { Recipe } from '@lockstep/shared/recipe.ts';
+import type { Dataset } from '../data/dataset.ts';
+import type { KernelChoice } from './kernel-choice.ts';
+import { RankPool } from './rank-pool.ts';
+import { arenaBytesOf, baysOf, modelFor } from './run-shape.ts';
+import { chunkFloats, Store } from './store.ts';
+
+export interface HostOptions {
+  readonly recipe: Recipe;
+  readonly dataset: Dataset;
+  readonly threads: number;
+  readonly kernels: KernelChoice;
+  /** Names of the optimizer's state vectors; a node applies no updates and has none. */
+  readonly state: readonly string[];
+  readonly profiled?: boolean;
+  /** Subtrees whose sums may be under way at a time; only a node that sends them has any. */
+  readonly outboxes?: number;
+}
+
+export interface RankHost {
+  readonly model: Model;
+  readonly layout: Layout;
+  readonly store: Store;
+  readonly pool: RankPool;
+  readonly arenaBytes: number;
+}
+
+/**
+ * Allocates the store and starts the ranks. The weights are still all zeros.
+ *
+ * @throws LockstepError MODEL_UNKNOWN, MODEL_INVALID, ARENA_TOO_LARGE, RANK_FAILED
+ */
+export async function startHost(options: HostOptions): Promise<RankHost> {
+  const { recipe, dataset, threads, kernels } = options;
+  const model = modelFor(recipe, dataset);
+  const layout = layOut(model);
+  const arenaBytes = arenaBytesOf(recipe, model, dataset, baysOf(recipe, threads));
+  const store = Store.allocate({
+    parameterCount: layout.parameterCount,
+    totalCount: layout.totalCount,
+    batchNormChannels: layout.batchNormChannels,
+    shardsPerStep: recipe.shardsPerStep,
+    state: options.state,
+    ranks: threads,
+    scratchBytes: treeSumScratchBytes(chunkFloats),
+    outboxes: options.outboxes ?? 0,
+  });
+  const setup = {
+    recipe,
+    model,
+    dataset,
+    arenaBytes,
+    module: kernels.module,
+    storeMemory: store.arena.memory,
+    storeLayout: store.layout,
+    profiled: options.profiled ?? false,
+  };
+  const pool = await RankPool.start(setup, threads);
+  return { model, layout, store, pool, arenaBytes };
+}

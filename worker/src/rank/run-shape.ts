@@ -1,0 +1,95 @@
+/** What follows from a recipe and the shape of its data set alone: the model and the memory of a rank. */
+import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import type { CompileOptions } from '@lockstep/shared/model/compilation.ts';
+import { compileProgram, largestArenaBytes } from '@lockstep/shared/model/compile.ts';
+import { align } from '@lockstep/shared/model/memory-plan.ts';
+import { inferShapes } from '@lockstep/shared/model/shapes.ts';
+import type { Model } from '@lockstep/shared/model/spec.ts';
+import { buildModel } from '@lockstep/shared/model/zoo.ts';
+import { shardSizes } from '@lockstep/shared/plan/batch-plan.ts';
+import type { Recipe } from '@lockstep/shared/recipe.ts';
+import type { Dataset, SplitName } from '../data/dataset.ts';
+
+/** Images that one evaluation task takes: large enough to be fast, small enough for the arena. */
+export const evaluationShard = 100;
+
+/** What a model must know of a data set. */
+export type ImagesOf = Pick<Dataset, 'height' | 'width' | 'channels' | 'classes'>;
+
+/** How many images each split has. */
+export type SplitCounts = Readonly<Record<SplitName, { readonly count: number }>>;
+
+/** The recipe's model for the images of a data set. @throws LockstepError MODEL_UNKNOWN, MODEL_INVALID */
+export function modelFor(recipe: Pick<Recipe, 'model' | 'shortcut'>, dataset: ImagesOf): Model {
+  const { height, width, channels } = dataset;
+  const images = { height, width, channels };
+  const model = buildModel(recipe.model, {
+    images,
+    classes: dataset.classes.length,
+    shortcut: recipe.shortcut,
+  });
+  inferShapes(model);
+  return model;
+}
+
+/** Sizes of the programs that a run's shards and evaluations need. */
+function programSizes(recipe: Recipe, counts: SplitCounts) {
+  const tests = [evaluationShard, counts.test.count % evaluationShard].filter((size) => size > 0);
+  return { shards: shardSizes(recipe, counts.train.count), tests };
+}
+
+/**
+ * Bytes of one rank's arena: the largest of the programs that a run needs. In batch-norm mode `sync` the rank holds
+ * several shards at a time, each in its own bay.
+ *
+ * @param bays shards that a rank holds in mode `sync`
+ * @throws LockstepError ARENA_TOO_LARGE
+ */
+export function arenaBytesOf(recipe: Recipe, model: Model, counts: SplitCounts, bays = 1): number {
+  const { shards, tests } = programSizes(recipe, counts);
+  const options = compileOptionsOf(recipe);
+  const evaluation = Math.max(
+    ...tests.map((size) => compileProgram(model, 'evaluate', size, options).arenaBytes),
+  );
+  if (recipe.batchNorm === 'shard') {
+    return Math.max(
+      ...shards.map((size) => compileProgram(model, 'train', size, options).arenaBytes),
+      evaluation,
+    );
+  }
+  const { pool } = compileProgram(model, 'train', 1, options).regions;
+  const bytes = Math.max(evaluation, pool + bays * bayBytesOf(recipe, model, counts));
+  if (bytes <= largestArenaBytes) return bytes;
+  const gibibytes = (bytes / 2 ** 30).toFixed(2);
+  throw new LockstepError(
+    'ARENA_TOO_LARGE',
+    `${model.title} in batch-norm mode 'sync' needs an arena of ${gibibytes} GiB for the ${bays} shards that a rank ` +
+      'holds at a time; WebAssembly ends at 4 GiB.',
+    "Take more threads, a smaller batchSize or batchNorm 'shard'.",
+    { bytes, bays, limit: largestArenaBytes },
+  );
+}
+
+/** Bytes of all that belongs to one shard in batch-norm mode `sync`: its bay. @throws LockstepError ARENA_TOO_LARGE */
+export function bayBytesOf(recipe: Recipe, model: Model, counts: SplitCounts): number {
+  const options = compileOptionsOf(recipe);
+  const bytes = programSizes(recipe, counts).shards.map((size) => {
+    const { arenaBytes, regions } = compileProgram(model, 'train', size, options);
+    return align(arenaBytes - regions.pool);
+  });
+  return Math.max(...bytes);
+}
+
+/** How a recipe's programs are compiled, but for their place. */
+function compileOptionsOf({ batchNormEpsilon, batchNorm, batchSize, convolution }: Recipe): CompileOptions {
+  return {
+    batchNormEpsilon,
+    convolution,
+    ...(batchNorm === 'sync' ? { sync: { batchSamples: batchSize, shift: 0 } } : {}),
+  };
+}
+
+/** Shards that each of so many ranks holds in batch-norm mode `sync`, so that together they hold any step. */
+export function baysOf({ shardsPerStep }: Pick<Recipe, 'shardsPerStep'>, ranks: number): number {
+  return Math.ceil(shardsPerStep / ranks);
+}

@@ -1,0 +1,132 @@
+/** What all tasks of a rank work with: its arena, the store, its programs, and the weights it holds. */
+import { type KernelInstance, instantiateKernels } from '@lockstep/shared/kernels/instance.ts';
+import { dtypeCodes } from '@lockstep/shared/kernels/short-floats.ts';
+import { compileProgram } from '@lockstep/shared/model/compile.ts';
+import type { CompileOptions } from '@lockstep/shared/model/compilation.ts';
+import type { Program, ProgramMode, Step } from '@lockstep/shared/model/program.ts';
+import { Arena } from '@lockstep/shared/tensor/arena.ts';
+import { normalisationTable } from '../data/augmentation.ts';
+import { execute, executeProfiled, type Profile } from './profile.ts';
+import type { RankSetup } from './rank.ts';
+import { loadShard, type LoadRequest } from './shard-loader.ts';
+import { type Side, Store } from './store.ts';
+
+/** How long a rank waits for weights before it gives its shard back. */
+const weightsMilliseconds = 20_000;
+
+/** Where a program in mode `sync` lies in the arena, and for how large a batch. */
+export type SyncPlace = NonNullable<CompileOptions['sync']>;
+
+/** A program with its calls cut where something happens between them. */
+export interface CutProgram extends Program {
+  /** Mode `shard`: the calls of `backward` up to the end of each part. */
+  readonly pieces: readonly (readonly Step[])[];
+  /** Mode `sync`: forward ++ backward, cut at the points. */
+  readonly segments: readonly (readonly Step[])[];
+}
+
+export class Workbench {
+  readonly setup: RankSetup;
+  readonly arena: Arena;
+  readonly store: Store;
+  readonly storeKernels: KernelInstance;
+  private readonly kernels: KernelInstance;
+  private readonly programs = new Map<string, CutProgram>();
+  /** Which weights lie in the arena, and for which mode they are packed. */
+  private loadedStep = -1;
+  private preparedFor: ProgramMode | null = null;
+  private profile: Profile = {};
+
+  constructor(setup: RankSetup) {
+    this.setup = setup;
+    this.arena = Arena.allocate(setup.arenaBytes);
+    this.kernels = instantiateKernels(setup.module, this.arena.memory);
+    this.store = new Store(setup.storeLayout, new Arena(setup.storeMemory));
+    this.storeKernels = instantiateKernels(setup.module, setup.storeMemory);
+  }
+
+  /** Seconds by kernel group since the last call; empty unless set up as profiled. */
+  takeProfile(): Profile {
+    const taken = this.profile;
+    this.profile = {};
+    return taken;
+  }
+
+  execute(steps: readonly Step[]): void {
+    if (this.setup.profiled) executeProfiled(steps, this.kernels, this.profile);
+    else execute(steps, this.kernels);
+  }
+
+  /** Adds time since `begun` (milliseconds) to a name of the profile. */
+  account(name: string, begun: number): void {
+    if (!this.setup.profiled) return;
+    this.profile[name] = (this.profile[name] ?? 0) + (performance.now() - begun) / 1000;
+  }
+
+  load(program: Program, request: LoadRequest): void {
+    const begun = performance.now();
+    loadShard(this.arena, this.kernels, program, request);
+    this.account('loading', begun);
+  }
+
+  /** Sleeps until the weights of a step are in the store. @returns false when the task was taken back, or it took too long */
+  awaitWeights(step: number, side: Side, isRevoked: () => boolean): boolean {
+    const { control } = this.store;
+    const isThere = (): boolean => this.loadedStep === step || control.hasWeights(side, step);
+    const begun = performance.now();
+    control.waitUntil(() => isThere() || isRevoked(), weightsMilliseconds);
+    this.account('waiting for weights', begun);
+    return isThere() && !isRevoked();
+  }
+
+  /**
+   * Copies the weights of a step into the arena and packs them, unless they are there. With a short wire type they and
+   * the running statistics are rounded to it, whether they have travelled or not.
+   */
+  takeWeights(step: number, side: Side, program: Program): void {
+    if (this.loadedStep !== step) {
+      const { regions, layout } = program;
+      this.arena.float32(regions.weights, layout.totalCount).set(this.store.weights(side));
+      const dtype = dtypeCodes[this.setup.recipe.wireDtype];
+      this.kernels.roundFloats(regions.weights, layout.totalCount, dtype, regions.weights);
+      this.loadedStep = step;
+      this.preparedFor = null;
+    }
+    if (this.preparedFor !== program.mode) {
+      this.execute(program.prepare);
+      this.preparedFor = program.mode;
+    }
+  }
+
+  /** The program for so many images; in mode `sync` one that lies in its own place. */
+  program(mode: ProgramMode, size: number, place: SyncPlace | null = null): CutProgram {
+    const { model, dataset, recipe } = this.setup;
+    const sync = place ?? (recipe.batchNorm === 'sync' ? { batchSamples: size, shift: 0 } : null);
+    const key = [mode, size, ...(sync ? [sync.batchSamples, sync.shift] : [])].join(' ');
+    const known = this.programs.get(key);
+    if (known) return known;
+    const { batchNormEpsilon, convolution } = recipe;
+    const program = cut(
+      compileProgram(model, mode, size, { batchNormEpsilon, convolution, ...(sync ? { sync } : {}) }),
+    );
+    const table = normalisationTable(dataset.mean, dataset.deviation, dataset.channels);
+    this.arena.float32(program.regions.pixelTable, table.length).set(table);
+    this.programs.set(key, program);
+    return program;
+  }
+}
+
+function cut(program: Program): CutProgram {
+  const { forward, backward, parts, points } = program;
+  const between = (steps: readonly Step[], ends: readonly number[]): Step[][] =>
+    ends.map((end, i) => steps.slice(i === 0 ? 0 : (ends[i - 1] as number), end));
+  const all = [...forward, ...backward];
+  return {
+    ...program,
+    pieces: between(
+      backward,
+      parts.map(({ calls }) => calls),
+    ),
+    segments: between(all, [...points.map(({ calls }) => calls), all.length]),
+  };
+}
