@@ -55,5 +55,5 @@ async function runPlan(name: string, flags: PlanFlags & FlagValues): Promise<voi
   });
   const output = standardOutput();
   if (flags.json === true) writeJsonLine(output, report);
-  else output.write(`${planText(report)}\n`);
+  else output.write(`${planText(report, output.isTty ? output.columns() : Number.POSITIVE_INFINITY)}\n`);
 }

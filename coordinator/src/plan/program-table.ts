@@ -17,10 +17,14 @@ export interface PlanRow {
   readonly layer: string;
   readonly kernel: string;
   readonly group: string;
+  /** Shapes over the whole shard. */
   readonly shapes: string;
+  /** Calls that do it: one for each range of images that goes through a run together. */
+  readonly calls: number;
+  /** Over all its calls, as `bytes` and `share`. */
   readonly flops: number;
   readonly bytes: number;
-  /** Byte offsets of the buffers it names, by argument. */
+  /** Byte offsets of the buffers that its first call names, by argument. */
   readonly offsets: Readonly<Record<string, number>>;
   /** Share of the program's time, 0..1; null when it was not measured. */
   readonly share: number | null;
@@ -61,7 +65,7 @@ export interface PlanOptions {
 
 /** Pointers: arguments that are byte offsets into the arena. */
 const scalars = new Set(
-  'floats pixels N H W C IC OC KH KW K M n stride pad relu transA transB lda ldb ldc accumulate epsilon value'.split(
+  'floats from pixels total N H W C IC OC KH KW K M n stride pad relu accumulate transA transB lda ldb ldc epsilon value'.split(
     ' ',
   ),
 );
@@ -77,8 +81,8 @@ export function planModel({ recipe, data, threads, measure }: PlanOptions): Plan
   const sections = (['prepare', 'forward', 'backward'] as const).flatMap((section) =>
     program[section].map((step) => ({ section, step })),
   );
-  const rows = sections.map(({ section, step }, i) =>
-    rowOf(section, step, seconds && (seconds[i] ?? 0) / all),
+  const rows = gatherRows(
+    sections.map(({ section, step }, i) => rowOf(section, step, seconds && (seconds[i] ?? 0) / all)),
   );
   const counts = { train: { count: data.trainCount }, test: { count: data.testCount } };
   const arenaBytes = arenaBytesOf(recipe, model, counts);
@@ -110,6 +114,25 @@ export function planModel({ recipe, data, threads, measure }: PlanOptions): Plan
   };
 }
 
+/** One row for the calls of a layer's kernel that differ in their images only. */
+function gatherRows(calls: readonly PlanRow[]): PlanRow[] {
+  const rows = new Map<string, PlanRow>();
+  for (const call of calls) {
+    const key = `${call.section} ${call.layer} ${call.kernel} ${call.shapes}`;
+    const row = rows.get(key);
+    const share = row && row.share !== null && call.share !== null ? row.share + call.share : null;
+    const sum = row && {
+      ...row,
+      calls: row.calls + 1,
+      flops: row.flops + call.flops,
+      bytes: row.bytes + call.bytes,
+      share,
+    };
+    rows.set(key, sum ?? call);
+  }
+  return [...rows.values()];
+}
+
 function rowOf(section: PlanRow['section'], step: Step, share: number | null): PlanRow {
   const kernel = kernels[step.call.kernel] as Kernel;
   const named = namedArguments(step.call);
@@ -122,6 +145,7 @@ function rowOf(section: PlanRow['section'], step: Step, share: number | null): P
     kernel: step.call.kernel,
     group: kernel.group,
     shapes: step.shapes,
+    calls: 1,
     flops: kernel.flops(named),
     bytes: kernel.bytes(named),
     offsets: Object.fromEntries(pointers),

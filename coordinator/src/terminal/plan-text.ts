@@ -5,35 +5,48 @@ import { asBytes, inPercent, inThousands } from './format.ts';
 
 const plain = { style: { head: [], border: [], compact: true } };
 
-/** The program's calls, then sums by kind of kernel, then memory. */
-export function planText(report: PlanReport): string {
+/** Narrower terminals are shown no offsets: the lines would wrap. */
+const widthForOffsets = 190;
+
+/**
+ * The program's calls, then sums by kind of kernel, then memory.
+ *
+ * @param columns width of the terminal; Infinity where nobody counts
+ */
+export function planText(report: PlanReport, columns: number): string {
   const title = `${report.model}, ${report.dataset}: shards of ${report.shardSize} images, ${inThousands(report.parameters)} parameters, ${giga(report.flops)} GFLOP a shard`;
-  return [title, callTable(report.rows), groupTable(report.rows), memoryLines(report)].join('\n');
+  const wide = columns >= widthForOffsets;
+  const note = wide
+    ? []
+    : [`(offsets in the arena: on a terminal of ${widthForOffsets} columns, in a file, or with --json)`];
+  return [title, callTable(report.rows, wide), ...note, groupTable(report.rows), memoryLines(report)].join(
+    '\n',
+  );
 }
 
-function callTable(rows: readonly PlanRow[]): string {
-  const table = new Table({
-    ...plain,
-    head: ['layer', 'kernel', 'shapes', 'MFLOP', 'bytes', 'offsets', 'time'],
-    colAligns: ['left', 'left', 'left', 'right', 'right', 'left', 'right'],
-  });
+function callTable(rows: readonly PlanRow[], withOffsets: boolean): string {
+  const offsets = withOffsets ? ['offsets'] : [];
+  const head = ['layer', 'kernel', 'shapes', 'calls', 'MFLOP', 'bytes', 'time', ...offsets];
+  const colAligns = ['left', 'left', 'left', 'right', 'right', 'right', 'right', 'left'] as const;
+  const table = new Table({ ...plain, head, colAligns: colAligns.slice(0, head.length) });
   let section = '';
   for (const row of rows) {
     if (row.section !== section) {
       section = row.section;
-      table.push([{ content: headings[row.section], colSpan: 7 }]);
+      table.push([{ content: headings[row.section], colSpan: head.length }]);
     }
-    const offsets = Object.entries(row.offsets).map(
+    const places = Object.entries(row.offsets).map(
       ([name, offset]) => `${name}@${(offset / 1024).toFixed(0)}K`,
     );
     table.push([
       row.layer,
       row.kernel,
       row.shapes,
+      String(row.calls),
       (row.flops / 1e6).toFixed(1),
       asBytes(row.bytes),
-      offsets.join(' '),
       inPercent(row.share),
+      ...(withOffsets ? [places.join(' ')] : []),
     ]);
   }
   return table.toString();
@@ -58,7 +71,13 @@ function groupTable(rows: readonly PlanRow[]): string {
       ? null
       : own.reduce((sum, row) => sum + (row.share ?? 0), 0);
     const flops = own.reduce((sum, row) => sum + row.flops, 0);
-    return { group, calls: own.length, flops, bytes: own.reduce((sum, row) => sum + row.bytes, 0), share };
+    return {
+      group,
+      calls: own.reduce((sum, row) => sum + row.calls, 0),
+      flops,
+      bytes: own.reduce((sum, row) => sum + row.bytes, 0),
+      share,
+    };
   });
   for (const { group, calls, flops, bytes, share } of sums.toSorted((a, b) => b.flops - a.flops)) {
     table.push([group, String(calls), giga(flops), asBytes(bytes), inPercent(share)]);
