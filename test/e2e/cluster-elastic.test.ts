@@ -13,7 +13,7 @@ import {
 } from '../helpers/cluster.ts';
 import type { LockstepProcess } from '../helpers/lockstep-process.ts';
 
-const recipe = ['--model', 'resnet20', '--dataset', 'synthetic', '--batch-size', '64', '--shards', '8', '--steps', '60'];
+const recipe = ['--model', 'resnet20', '--dataset', 'synthetic', '--batch-size', '16', '--shards', '8', '--steps', '60'];
 const seconds = 90;
 
 const reference = new Map<string, Promise<Reference>>();

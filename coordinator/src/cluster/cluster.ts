@@ -139,6 +139,9 @@ function withClose(workforce: ClusterWorkforce, close: Workforce['close']): Work
     get nodes() {
       return workforce.nodes;
     },
+    get covers() {
+      return workforce.covers;
+    },
     publish: (step, side) => workforce.publish(step, side),
     gathered: (signal) => workforce.gathered(signal),
     computeShards: (tasks, signal) => workforce.computeShards(tasks, signal),
