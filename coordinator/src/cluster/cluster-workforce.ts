@@ -3,6 +3,7 @@
  * members. Deciders say who gets what; this file carries it out and tells of it.
  */
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
 import { decompose } from '@lockstep/shared/protocol/subtree.ts';
 import type { RankHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { Side } from '@lockstep/worker/rank/store.ts';
@@ -58,6 +59,8 @@ export class ClusterWorkforce implements Workforce {
   private nextWork = 1;
   private changed = Promise.withResolvers<void>();
   private toldWaiting = false;
+  /** Of the step that was computed last. */
+  covers: readonly Subtree[] = [];
 
   constructor(setup: ClusterSetup) {
     this.setup = setup;
@@ -67,7 +70,7 @@ export class ClusterWorkforce implements Workforce {
       onFailure: (work, cause, reason) => this.fail(work, cause, reason),
     };
     this.local = new LocalMember(
-      setup.host.pool,
+      setup.host,
       (shard) => this.current?.tasks.get(shard) as ShardTask,
       this.memberEvents,
       setup.onLost,
@@ -154,6 +157,7 @@ export class ClusterWorkforce implements Workforce {
       this.distribute();
       if (signal?.aborted) stop();
       const complete = await current.done.promise;
+      this.covers = current.ledger.covers();
       return complete ? current.ledger.results() : null;
     } finally {
       signal?.removeEventListener('abort', stop);
@@ -257,7 +261,7 @@ export class ClusterWorkforce implements Workforce {
   private assign(current: Step, member: Member, shards: readonly number[]): void {
     const leaves = current.tasks.size;
     const subtrees = contiguousRuns(shards).flatMap((run) =>
-      decompose(leaves, run).flatMap((tree) => shardsOf([tree]).map((from) => ({ from, width: 1 }))),
+      member.sums ? decompose(leaves, run) : shardsOf([run]).map((from) => ({ from, width: 1 })),
     );
     const size = Math.ceil(subtrees.length / pieceLimit);
     const now = performance.now();
@@ -274,50 +278,84 @@ export class ClusterWorkforce implements Workforce {
   }
 
   private steal(current: Step, idle: Member, hands: readonly Member[]): void {
+    const { ledger } = current;
     const now = performance.now();
     const busy = hands
       .filter((member) => member !== idle)
-      .map((member) => ({
-        ...this.handOf(member, current.meanSamples),
-        work: this.worksOf(member).map((work) => ({
-          id: work.id,
-          shards: current.ledger.openShards(work),
-          age: (now - work.givenAt) / 1000,
-        })),
-      }));
+      .map((member) => {
+        const works = this.worksOf(member);
+        const ages = works.map(({ givenAt }) => (now - givenAt) / 1000);
+        return {
+          ...this.handOf(member, current.meanSamples),
+          work: works.map((work, i) => ({ id: work.id, shards: ledger.openShards(work), age: ages[i] ?? 0 })),
+          since: Math.min(Math.max(0, ...ages), member.record.secondsSinceDelivery(now)),
+        };
+      });
     const theft = decideTheft(this.handOf(idle, current.meanSamples), busy);
     if (theft === null) return;
-    const shards: number[] = [];
-    for (const id of theft.work) {
-      const work = current.ledger.works.get(id) as Work;
-      if (theft.kind === 'steal' && !work.member.takeBack(work, theft.reason)) continue;
-      shards.push(...current.ledger.openShards(work));
-      if (theft.kind === 'steal') current.ledger.works.delete(id);
-    }
-    const wanted = shards.filter(
-      (shard) => !this.worksOf(idle).some(({ subtrees }) => shardsOf(subtrees).includes(shard)),
-    );
-    if (wanted.length === 0) return;
+    const taken =
+      theft.kind === 'copy' ? theft.shards : this.takeAway(current, theft.shards, theft.victim, theft.reason);
+    if (taken.length === 0) return;
     this.lastDecision = theft.reason;
+    const from = this.members.get(theft.victim)?.name ?? '';
+    const { reason } = theft;
     this.setup.listen({
       type: 'stolen',
-      step: current.ledger.step + 1,
-      from: this.members.get(theft.victim)?.name ?? '',
+      step: ledger.step + 1,
+      from,
       to: idle.name,
-      shards: wanted,
-      reason: theft.reason,
+      shards: [...taken],
+      reason,
     });
     this.assign(
       current,
       idle,
-      wanted.toSorted((a, b) => a - b),
+      taken.toSorted((a, b) => a - b),
     );
   }
 
-  private deliver({ work, subtree, reports, store }: Delivery): void {
+  /** Takes shards back from a member; what else was in the same pieces it is given again. @returns what could be had */
+  private takeAway(current: Step, shards: readonly number[], victim: number, reason: string): number[] {
+    const { ledger } = current;
+    const wanted = new Set(shards);
+    const member = this.members.get(victim) as Member;
+    const taken: number[] = [];
+    const kept: number[] = [];
+    for (const work of this.worksOf(member)) {
+      const open = ledger.openShards(work);
+      if (!open.some((shard) => wanted.has(shard)) || !member.takeBack(work, reason)) continue;
+      ledger.works.delete(work.id);
+      for (const shard of open) (wanted.has(shard) ? taken : kept).push(shard);
+    }
+    if (kept.length > 0)
+      this.assign(
+        current,
+        member,
+        kept.toSorted((a, b) => a - b),
+      );
+    return taken;
+  }
+
+  private deliver(delivery: Delivery): void {
+    const { work, subtree } = delivery;
+    const { from } = subtree;
+    if (work.member !== this.local && this.local.isRunning(from) && this.isWanted(work)) {
+      // A thread of ours writes into the very slot: it is stopped first, for its shard is here.
+      void this.local.abandon(from).then(() => this.deliver(delivery));
+      return;
+    }
+    this.settle(delivery);
+    delivery.release();
+  }
+
+  private isWanted(work: Work): boolean {
+    return this.current !== null && this.current.ledger.works.get(work.id) === work;
+  }
+
+  private settle({ work, subtree, reports, store }: Delivery): void {
     const { current } = this;
     const { record } = work.member;
-    if (current === null || work.step !== current.ledger.step || !current.ledger.works.has(work.id)) {
+    if (current === null || !this.isWanted(work)) {
       record.late += subtree.width;
       return;
     }

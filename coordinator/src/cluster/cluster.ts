@@ -41,6 +41,7 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
     const members = new Map<Guest, NodeMember>();
     const spare: Float32Array[] = [];
     const begun = performance.now();
+    let closing = false;
     const workforce: ClusterWorkforce = new ClusterWorkforce({
       ...{ host, computes, minNodes, listen, onLost },
       onPublish: (step, side) => {
@@ -92,7 +93,8 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
         members.delete(guest);
         member?.dispose();
         const { name } = guest.hello;
-        listen({ type: 'node-left', step: weights.step, node: guest.id, name, code, reason });
+        // At the end everybody leaves, and the result has been told.
+        if (!closing) listen({ type: 'node-left', step: weights.step, node: guest.id, name, code, reason });
         if (member !== undefined) workforce.remove(member, reason);
       },
       onRefused: (from, code, reason) => listen({ type: 'node-refused', address: from, code, reason }),
@@ -117,6 +119,7 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
       workforce.tick();
     }, tickEvery);
     const close = async (end: WorkEnd = { reason: 'the run is over', again: false }): Promise<void> => {
+      closing = true;
       clearInterval(timer);
       desk.close(end.reason, end.again);
       await new Promise((resolve) => setTimeout(resolve, members.size > 0 ? 100 : 0));
@@ -135,6 +138,9 @@ function withClose(workforce: ClusterWorkforce, close: Workforce['close']): Work
     },
     get nodes() {
       return workforce.nodes;
+    },
+    get covers() {
+      return workforce.covers;
     },
     publish: (step, side) => workforce.publish(step, side),
     gathered: (signal) => workforce.gathered(signal),

@@ -1,5 +1,7 @@
 /** The threads of this process as a member: shards lie in their slots as soon as they are computed. */
 import type { LostListener } from './workforce.ts';
+import type { StoreControl } from '@lockstep/worker/rank/control.ts';
+import type { RankHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
 import type { ShardTask } from '@lockstep/worker/rank/tasks.ts';
 import type { Member, MemberEvents, Work } from './member.ts';
@@ -10,21 +12,25 @@ export class LocalMember implements Member {
   readonly name = 'coordinator';
   readonly record: MemberRecord;
   readonly fit = true;
+  readonly sums = false;
   private readonly pool: RankPool;
+  private readonly control: StoreControl;
   private readonly events: MemberEvents;
   private readonly taskOf: (shard: number) => ShardTask;
   private readonly onLost: LostListener;
   private waiting: { readonly work: Work; readonly shard: number }[] = [];
-  private readonly running = new Set<Promise<void>>();
+  /** By shard. */
+  private readonly running = new Map<number, Promise<void>>();
 
   /** @param taskOf the task of a shard of the current step */
   constructor(
-    pool: RankPool,
+    { pool, store }: RankHost,
     taskOf: (shard: number) => ShardTask,
     events: MemberEvents,
     onLost: LostListener,
   ) {
     this.pool = pool;
+    this.control = store.control;
     this.taskOf = taskOf;
     this.events = events;
     this.onLost = onLost;
@@ -48,31 +54,42 @@ export class LocalMember implements Member {
     return this.waiting.length < before;
   }
 
+  /** Shards that threads are at. */
+  isRunning(shard: number): boolean {
+    return this.running.has(shard);
+  }
+
+  /** Ends the computing of a shard that came from elsewhere: nobody writes into its slot afterwards. */
+  async abandon(shard: number): Promise<void> {
+    this.control.revoke(shard);
+    await this.running.get(shard);
+  }
+
   /** Until no thread writes into a slot any more. */
   async settled(): Promise<void> {
-    while (this.running.size > 0) await Promise.all(this.running);
+    await Promise.all([...this.running.keys()].map((shard) => this.abandon(shard)));
   }
 
   private pump(): void {
     while (this.waiting.length > 0 && this.running.size < this.pool.size) {
       const { work, shard } = this.waiting.shift() as { work: Work; shard: number };
+      this.control.begin(shard);
       const done = this.compute(work, shard);
-      this.running.add(done);
-      void done.finally(() => {
-        this.running.delete(done);
-        this.pump();
-      });
+      this.running.set(shard, done);
     }
   }
 
   private async compute(work: Work, shard: number): Promise<void> {
     const outcome = await this.pool.run(this.taskOf(shard));
+    this.running.delete(shard);
+    this.pump();
     if (!outcome.ok) {
       this.onLost('shard', shard, outcome.reason);
       this.events.onFailure(work, 'rank-lost', outcome.reason);
-      return;
+    } else if (outcome.report.revoked !== true) {
+      const subtree = { from: shard, width: 1 };
+      const nothing = (): void => {};
+      this.events.onDelivery({ work, subtree, reports: [outcome.report], store: nothing, release: nothing });
     }
-    const subtree = { from: shard, width: 1 };
-    this.events.onDelivery({ work, subtree, reports: [outcome.report], store: () => {} });
   }
 }

@@ -51,6 +51,11 @@ export class MemberRecord {
     this.doneAt = now;
   }
 
+  /** Since it last delivered a shard; infinite before the first one. */
+  secondsSinceDelivery(now: number): number {
+    return this.doneAt === 0 ? Number.POSITIVE_INFINITY : (now - this.doneAt) / 1000;
+  }
+
   /** The step is over: what it took becomes the member's speed. */
   stepOver(): void {
     if (this.startedAt !== null && this.stepShards > 0 && this.doneAt > this.startedAt) {

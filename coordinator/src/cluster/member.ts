@@ -21,6 +21,8 @@ export interface Delivery {
   readonly reports: readonly ShardReport[];
   /** Copies gradient and moments into the store; not called when the shards are counted already. */
   readonly store: () => void;
+  /** Nothing of it is needed any more; called once. */
+  readonly release: () => void;
 }
 
 /** What members tell the workforce. */
@@ -34,6 +36,8 @@ export interface Member {
   readonly name: string;
   readonly ranks: number;
   readonly record: MemberRecord;
+  /** Whether it sends the sum of a whole subtree as one; else every shard lies in its own slot. */
+  readonly sums: boolean;
   /** Whether work may be given: it has, or is getting, the right weights. */
   readonly fit: boolean;
   give(work: Work, samplesOf: (shard: number) => number): void;

@@ -31,6 +31,7 @@ export class NodeMember implements Member {
   readonly ranks: number;
   readonly record: MemberRecord;
   readonly guest: Guest;
+  readonly sums = true;
   fit = true;
   heartbeat: NodeMessage<'heartbeat'> | null = null;
   /** Step at which it joined. */
@@ -152,18 +153,17 @@ export class NodeMember implements Member {
     if (wrong !== null) return this.drop('GRADIENT_INVALID', wrong);
     this.staging.delete(key);
     const reports = message.shards.map((report) => ({ kind: 'shard' as const, ...report }));
-    const { store } = this.setup;
+    const { store, spare } = this.setup;
+    const last = isLast(work, this.finished);
+    if (last) this.works.delete(assignment);
     this.setup.events.onDelivery({
-      work,
-      subtree,
-      reports,
+      ...{ work, subtree, reports },
       store: () => {
         store.slot(subtree.from).set(buffer);
         if (moments.length > 0) store.moments(subtree.from).set(moments);
       },
+      release: () => void spare.push(buffer),
     });
-    this.setup.spare.push(buffer);
-    if (isLast(work, this.finished)) this.works.delete(assignment);
   }
 
   private release({ id, subtrees }: Work): void {

@@ -13,13 +13,15 @@ export interface Outstanding {
 export interface Busy extends Hand {
   /** In the order in which the member does it. */
   readonly work: readonly Outstanding[];
+  /** Seconds since it last delivered something, or was given the first of this. */
+  readonly since: number;
 }
 
 export interface Theft {
+  /** steal: taken away. copy: done a second time; the first complete result counts. */
   readonly kind: 'steal' | 'copy';
   readonly victim: number;
-  /** Work to take away, or to do a second time. */
-  readonly work: readonly number[];
+  readonly shards: readonly number[];
   readonly reason: string;
 }
 
@@ -27,46 +29,43 @@ export interface Theft {
 const late = { factor: 2.5, seconds: 0.3 } as const;
 
 /**
- * An idle member and everybody else's outstanding work: is there something that it would finish earlier? Work
- * that has not been begun is taken away; work that is long overdue is done a second time, and the first complete
- * result counts.
+ * An idle member and everybody else's outstanding work: is there something that it would finish earlier? Shards
+ * that have not been begun are taken away; work that is long overdue is done a second time.
  */
 export function decideTheft(idle: Hand, busy: readonly Busy[]): Theft | null {
-  const most = busy.toSorted((a, b) => timeLeft(b) - timeLeft(a));
-  for (const victim of most) {
-    const waiting = victim.work.slice(begunCount(victim));
-    const own = finishOf(idle, 1);
-    if (waiting.length > 0 && own < timeLeft(victim)) {
+  const own = finishOf(idle, 1);
+  for (const victim of busy.toSorted((a, b) => timeLeft(b) - timeLeft(a))) {
+    const waiting = victim.work.flatMap(({ shards }) => shards).slice(begunCount(victim));
+    const left = timeLeft(victim);
+    if (waiting.length > 0 && own < left) {
       const fair = Math.round((waiting.length * idle.speed) / (idle.speed + victim.speed));
-      const count = Math.max(1, Math.min(waiting.length, fair));
-      const work = waiting.slice(-count).map(({ id }) => id);
-      const left = timeLeft(victim).toFixed(2);
-      const reason = `${idle.name} is idle and ${victim.name} has ${left} s of work left: ${count} taken over`;
-      return { kind: 'steal', victim: victim.id, work, reason };
+      const shards = waiting.slice(-Math.max(1, fair));
+      const reason = `${idle.name} is idle and ${victim.name} has ${left.toFixed(2)} s of work left: ${shards.length} taken over`;
+      return { kind: 'steal', victim: victim.id, shards, reason };
     }
     const overdue = victim.work.find(({ age, shards }) => {
       const due = finishOf(victim, shards.length);
       return age > late.factor * due + late.seconds && own * shards.length < age;
     });
     if (overdue !== undefined) {
-      const reason = `${victim.name} has had shards ${overdue.shards.join(', ')} for ${overdue.age.toFixed(1)} s: ${idle.name} computes them too`;
-      return { kind: 'copy', victim: victim.id, work: [overdue.id], reason };
+      const { shards, age } = overdue;
+      const reason = `${victim.name} has had shards ${shards.join(', ')} for ${age.toFixed(1)} s: ${idle.name} computes them too`;
+      return { kind: 'copy', victim: victim.id, shards, reason };
     }
   }
   return null;
 }
 
-function timeLeft(victim: Busy): number {
-  return finishOf(
-    victim,
-    victim.work.reduce((sum, { shards }) => sum + shards.length, 0),
-  );
+function openCount({ work }: Busy): number {
+  return work.reduce((sum, { shards }) => sum + shards.length, 0);
 }
 
-/** Pieces of work that its ranks are at. */
-function begunCount({ ranks, work }: Busy): number {
-  let shards = 0;
-  let count = 0;
-  while (count < work.length && shards < ranks) shards += (work[count++] as Outstanding).shards.length;
-  return count;
+/** Seconds until it is done, by its speed and what it may have done since it was last heard of. */
+function timeLeft(victim: Busy): number {
+  return Math.max(0, finishOf(victim, openCount(victim)) - victim.since);
+}
+
+/** Shards that are done or that its ranks are at, as far as its speed tells. */
+function begunCount({ ranks, speed, since }: Busy): number {
+  return ranks * (1 + Math.floor((since * speed) / ranks));
 }

@@ -8,6 +8,8 @@ export class StepLedger {
   readonly works = new Map<number, Work>();
   private readonly reports: (ShardReport | null)[];
   private readonly attempts = new Map<number, { lost: number; notFinite: number }>();
+  /** By first shard. */
+  private readonly counted = new Map<number, Subtree>();
   private left: number;
 
   /** @param shards numbers of the shards to compute */
@@ -43,11 +45,27 @@ export class StepLedger {
     return [...all].filter((shard) => this.reports[shard] === null && !out.has(shard));
   }
 
-  /** Counts a sum, unless a part of it is counted already: the first complete result counts. */
-  count({ from, width }: Subtree, reports: readonly ShardReport[]): boolean {
-    for (let shard = from; shard < from + width; shard++) if (this.isCounted(shard)) return false;
+  /** Subtrees whose sums make the step's, in order. */
+  covers(): Subtree[] {
+    return [...this.counted.values()].toSorted((a, b) => a.from - b.from);
+  }
+
+  /**
+   * Counts a sum. The first complete result of a shard counts; only a wider sum, which holds it, takes its place.
+   *
+   * @returns false when all of it is counted already
+   */
+  count(subtree: Subtree, reports: readonly ShardReport[]): boolean {
+    const { from, width } = subtree;
+    const shards = shardsOf([subtree]);
+    if (shards.every((shard) => this.isCounted(shard))) return false;
+    // Subtrees nest or are apart: whatever is counted of it lies inside it.
+    for (const cover of this.counted.values()) {
+      if (cover.from >= from && cover.from < from + width) this.counted.delete(cover.from);
+    }
+    this.left -= shards.filter((shard) => !this.isCounted(shard)).length;
     for (const report of reports) this.reports[report.shard] = report;
-    this.left -= width;
+    this.counted.set(from, subtree);
     return true;
   }
 

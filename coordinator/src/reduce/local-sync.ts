@@ -41,23 +41,25 @@ export class LocalSync {
       const place = { from: places.get(from) as number, width: 1 };
       for (const total of step.add(place, point, values)) exchange.publish(total.point, total.values);
     });
-    try {
-      const groups = syncTasks(tasks, ranks, this.meeting);
-      const reports = await Promise.all(groups.map((task) => untilFinished(task, run)));
-      return reports.flat();
-    } catch (thrown) {
-      exchange.pause();
-      throw thrown;
-    } finally {
-      stop();
-    }
-  }
-}
-
-async function untilFinished(task: SyncTask, run: RunSync): Promise<readonly ShardReport[]> {
-  for (;;) {
-    const { finished, shards } = await run(task);
-    if (finished) return shards;
+    let failed = false;
+    const untilFinished = async (task: SyncTask): Promise<readonly ShardReport[]> => {
+      try {
+        for (;;) {
+          const report = await run(task);
+          if (report.finished || failed) return report.shards;
+        }
+      } catch (thrown) {
+        // The others would wait for shards that nobody computes.
+        failed = true;
+        exchange.pause();
+        throw thrown;
+      }
+    };
+    const groups = await Promise.allSettled(syncTasks(tasks, ranks, this.meeting).map(untilFinished));
+    stop();
+    const lost = groups.find((group) => group.status === 'rejected');
+    if (lost) throw lost.reason;
+    return groups.flatMap((group) => (group.status === 'fulfilled' ? group.value : []));
   }
 }
 

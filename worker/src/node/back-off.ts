@@ -21,7 +21,7 @@ export function decideBackOff(failures: number, random: number, limits = backOff
   return { milliseconds, reason: `attempt ${failures} failed; a random pause of at most ${ceiling} ms` };
 }
 
-/** Refusals that a second attempt cannot change. */
+/** Refusals that a second attempt cannot change. A broken frame may be the link's fault, so it is none of them. */
 const final: ReadonlySet<string> = new Set<ErrorCode>([
   'PROTOCOL_VERSION',
   'TOKEN_REQUIRED',
@@ -32,8 +32,6 @@ const final: ReadonlySet<string> = new Set<ErrorCode>([
   'DATA_BUDGET',
   'MESSAGE_INVALID',
   'MESSAGE_UNEXPECTED',
-  'FRAME_TOO_LARGE',
-  'FRAME_MALFORMED',
   'FLOOD',
   'CERTIFICATE_INVALID',
   'RECIPE_INVALID',

@@ -8,6 +8,7 @@ import { decideBackOff, decideRetry } from './back-off.ts';
 import { examineMachine, gigaflopsOf } from './fingerprints.ts';
 import type { NodeListener, NodeResult } from './node-events.ts';
 import { NodeSession, type SessionEnd } from './node-session.ts';
+import type { ShardDesk } from './shard-desk.ts';
 import type { Workplace } from './workplace.ts';
 
 export interface JoinOptions {
@@ -51,6 +52,7 @@ export async function join(options: JoinOptions, listen: NodeListener): Promise<
     },
   } as const;
   let workplace: Workplace | null = null;
+  let previous: ShardDesk | null = null;
   let failures = 0;
   let heardAt = performance.now();
   let connections = 0;
@@ -66,13 +68,14 @@ export async function join(options: JoinOptions, listen: NodeListener): Promise<
       listen({ type: 'connecting', url });
       const { dataPath, ca } = options;
       const session: NodeSession = new NodeSession({
-        ...{ url, hello, machine, threads, dataPath, ca, limits, listen, workplace },
+        ...{ url, hello, machine, threads, dataPath, ca, limits, listen, workplace, previous },
       });
       const leave = (): void => void session.leave(`ended by the user`);
       signal.addEventListener('abort', leave, { once: true });
       const end: SessionEnd = await session.ended;
       signal.removeEventListener('abort', leave);
       workplace = session.workplace;
+      previous = session.desk ?? previous;
       totals.shards += session.desk?.shardsDone ?? 0;
       totals.samples += session.desk?.samplesDone ?? 0;
       if (end.welcomed) {

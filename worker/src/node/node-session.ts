@@ -41,6 +41,8 @@ export interface SessionSetup {
   readonly listen: NodeListener;
   /** The ranks of the connection before, if its run is the same. */
   readonly workplace: Workplace | null;
+  /** Whose ranks these were. */
+  readonly previous: ShardDesk | null;
 }
 
 /** How a connection ended. */
@@ -244,6 +246,8 @@ export class NodeSession {
       this.workplace = opened;
     }
     const { workplace } = this;
+    // What the connection before had given out must be over: slots and outboxes are the same.
+    await this.setup.previous?.idle();
     if (this.over || workplace === null) return;
     const { host } = workplace;
     const desk = { recipe, trainCount: train.count, host, wireDtype: terms.wireDtype, limits };

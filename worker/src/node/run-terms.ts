@@ -5,7 +5,7 @@ import type { Recipe } from '@lockstep/shared/recipe.ts';
 
 /** Type of weights and gradients on the wire. */
 export function wireDtypeOf(recipe: Recipe): WireDtype {
-  return 'wireDtype' in recipe ? (recipe.wireDtype as WireDtype) : 'f32';
+  return recipe.wireDtype;
 }
 
 /** Channels of each batch-norm layer in the order of the points of mode `sync`, else null. */

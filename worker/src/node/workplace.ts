@@ -7,8 +7,9 @@ import { parseRecipe, type Recipe, recipeSha256 } from '@lockstep/shared/recipe.
 import type { Dataset } from '../data/dataset.ts';
 import { type RankHost, startHost } from '../rank/rank-host.ts';
 import { modelFor } from '../rank/run-shape.ts';
-import { syncChannelsOf } from './run-terms.ts';
 import type { Machine } from './fingerprints.ts';
+import { syncChannelsOf } from './run-terms.ts';
+import { outboxCount } from './shard-desk.ts';
 
 export interface Workplace {
   readonly recipe: Recipe;
@@ -74,6 +75,7 @@ export async function openWorkplace(
       'Start the run with the other arithmetic.',
     );
   }
-  const host = await startHost({ recipe, dataset, threads, kernels, state: [] });
+  const outboxes = outboxCount(threads, recipe.shardsPerStep);
+  const host = await startHost({ recipe, dataset, threads, kernels, state: [], outboxes });
   return { recipe, recipeSha256: recipeSha256(recipe), dataset, host };
 }

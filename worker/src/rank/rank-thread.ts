@@ -13,8 +13,8 @@ export interface RankHello {
   readonly threadId: number;
 }
 
-/** How a drill makes a rank fail: `throw` in the next task, or end the thread in the middle of it. */
-export type Fault = 'throw' | 'exit';
+/** How a drill makes a rank fail: `throw` in the next task, or end the thread before it begins or in the middle of it. */
+export type Fault = 'throw' | 'exit' | 'exit-midway';
 
 let rank: Rank | null = null;
 let fault: Fault | null = null;
@@ -52,7 +52,7 @@ export type RankApi = typeof rankApi;
 export default async function runTask(task: RankTask): Promise<RankReport> {
   const worker = rank ?? (await ready.promise);
   try {
-    if (fault) fail(fault);
+    if (fault) fail(fault, worker);
     return worker.run(task);
   } catch (thrown) {
     setImmediate(() => {
@@ -62,9 +62,10 @@ export default async function runTask(task: RankTask): Promise<RankReport> {
   }
 }
 
-function fail(how: Fault): void {
+function fail(how: Fault, worker: Rank): void {
   if (how === 'exit') process.exit(3);
   fault = null;
+  if (how === 'exit-midway') return worker.endMidway(() => process.exit(3));
   throw new Error('a drill made this rank fail');
 }
 

@@ -68,6 +68,11 @@ export class Rank {
     }
   }
 
+  /** For drills: calls `end` in the middle of the next shard. */
+  endMidway(end: () => never): void {
+    this.bench.midway = end;
+  }
+
   /** Seconds by kernel group since the last call; empty unless set up as profiled. */
   takeProfile(): Profile {
     return this.bench.takeProfile();
@@ -103,6 +108,7 @@ export class Rank {
     for (const [part, piece] of program.pieces.entries()) {
       if (isRevoked()) return revoked;
       bench.execute(piece);
+      if (2 * part >= program.pieces.length) bench.midway?.();
       this.parts.finish(program, part, shard, task.subtree);
     }
     const { moments, totals } = program.regions;

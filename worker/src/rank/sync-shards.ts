@@ -155,6 +155,7 @@ export class SyncShards {
       this.pairs(region, before).set(within(store.batchTotals(which), before));
     }
     bench.execute(program.segments[segment] ?? []);
+    if (2 * segment > program.points.length) bench.midway?.();
     const point = program.points[segment];
     if (point) {
       const { moments, sums } = program.regions;

@@ -30,6 +30,8 @@ export class Workbench {
   readonly arena: Arena;
   readonly store: Store;
   readonly storeKernels: KernelInstance;
+  /** For drills: ends the thread. */
+  midway: (() => never) | null = null;
   private readonly kernels: KernelInstance;
   private readonly programs = new Map<string, CutProgram>();
   /** Which weights lie in the arena, and for which mode they are packed. */

@@ -7,3 +7,6 @@ const manifest = fileURLToPath(import.meta.resolve('@lockstep/coordinator/packag
 const library = createRequire(manifest)('ws') as typeof Library;
 
 export const { WebSocket, WebSocketServer } = library;
+
+/** Bytes that go each way before any count: code is compiled, buffers have found their sizes. */
+export const warmUpBytes = 64 * 2 ** 20;

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { decodeFloats } from '@lockstep/shared/protocol/dtype.ts';
 import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
-import { WebSocketServer } from './web-socket.ts';
+import { warmUpBytes, WebSocketServer } from './web-socket.ts';
 
 export interface WireCosts {
   readonly encodeByteSeconds: number;
@@ -56,14 +56,18 @@ export async function measureWire(megabytes: number): Promise<WireCosts> {
       socket.binaryType = 'nodebuffer';
       const frame = Buffer.from(encodeFrame({ type: 'part' }, part));
       const target = new Float32Array(part.length);
-      socket.send(encodeFrame({ type: 'begin' }));
-      const begun = performance.now();
-      const before = processorSeconds();
+      let begun = Number.NaN;
+      let before = Number.NaN;
       let sendSeconds = Number.NaN;
       let receiveBefore = Number.NaN;
       let seconds = Number.NaN;
-      let sent = 0;
+      let sent = -warmUpBytes;
       const sendNext = () => {
+        if (sent === 0) {
+          socket.send(encodeFrame({ type: 'begin' }));
+          begun = performance.now();
+          before = processorSeconds();
+        }
         sent += part.byteLength;
         socket.send(frame, sent < total ? sendNext : undefined);
       };
@@ -72,11 +76,15 @@ export async function measureWire(megabytes: number): Promise<WireCosts> {
         const message = decodeFrame(data, defaultLimits, largest);
         if (!message.ok) return reject(new Error(message.reason));
         if (Number.isNaN(sendSeconds)) {
+          // The other side answers when it has everything.
           seconds = (performance.now() - begun) / 1000;
           sendSeconds = processorSeconds() - before;
-          receiveBefore = processorSeconds();
         }
         if (message.payload.length > 0) return void decodeFloats(message.payload, 'f32', target);
+        if (message.header['type'] === 'begin') {
+          receiveBefore = processorSeconds();
+          return;
+        }
         const received = processorSeconds() - receiveBefore;
         const times = message.header as { receiveSeconds: number; sendSeconds: number };
         resolve({

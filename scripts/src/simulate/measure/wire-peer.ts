@@ -5,7 +5,7 @@
 import { decodeFloats } from '@lockstep/shared/protocol/dtype.ts';
 import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
-import { WebSocket } from './web-socket.ts';
+import { warmUpBytes, WebSocket } from './web-socket.ts';
 
 const [url = '', size = '0'] = process.argv.slice(2);
 const total = Number(size);
@@ -24,20 +24,24 @@ const socket = new WebSocket(url, {
 });
 socket.binaryType = 'nodebuffer';
 let received = 0;
-let before = processorSeconds();
+let before = Number.NaN;
 socket.on('message', (data: Buffer) => {
   const frame = decodeFrame(data, defaultLimits, largest);
   if (!frame.ok) throw new Error(frame.reason);
   if (frame.payload.length === 0) {
+    // What came before only warmed up.
     before = processorSeconds();
+    received = 0;
     return;
   }
   decodeFloats(frame.payload, 'f32', target.subarray(0, frame.payload.length / 4));
   received += frame.payload.length;
-  if (received < total) return;
+  if (received < total || Number.isNaN(before)) return;
   const receiveSeconds = processorSeconds() - before;
-  const sendBefore = processorSeconds();
   const part = Buffer.from(encodeFrame({ type: 'part' }, target));
+  for (let sent = 0; sent < warmUpBytes; sent += target.byteLength) socket.send(part);
+  socket.send(encodeFrame({ type: 'begin' }));
+  const sendBefore = processorSeconds();
   for (let sent = 0; sent < total; sent += target.byteLength) socket.send(part);
   const header = () => ({ type: 'times', receiveSeconds, sendSeconds: processorSeconds() - sendBefore });
   const last = setInterval(() => {

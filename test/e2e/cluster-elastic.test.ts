@@ -1,0 +1,110 @@
+/** Nodes that come, go, die and hang: the run ends with the bits of one that was left alone. */
+import { join } from 'node:path';
+import test from 'ava';
+import { withFolder } from '../helpers/checkpoint-sample.ts';
+import {
+  freePort,
+  pause,
+  type Reference,
+  resultOf,
+  startCoordinator,
+  startNode,
+  trainAlone,
+} from '../helpers/cluster.ts';
+import type { LockstepProcess } from '../helpers/lockstep-process.ts';
+
+const recipe = ['--model', 'resnet20', '--dataset', 'synthetic', '--batch-size', '16', '--shards', '8', '--steps', '60'];
+const seconds = 90;
+
+const reference = new Map<string, Promise<Reference>>();
+
+function alone(folder: string): Promise<Reference> {
+  const known = reference.get('alone') ?? trainAlone(recipe, folder);
+  reference.set('alone', known);
+  return known;
+}
+
+async function start(folder: string, minNodes: number, flags: readonly string[] = [], threads = 0) {
+  const port = await freePort();
+  const out = join(folder, 'run');
+  const coordinator = startCoordinator({ folder, recipe, port, threads, minNodes, out, flags });
+  await coordinator.waitFor('port', ({ type }) => type === 'listening', seconds);
+  return { port, out, coordinator };
+}
+
+function step(coordinator: LockstepProcess, number: number) {
+  return coordinator.waitFor(`step ${number}`, ({ type, step: at }) => type === 'step' && at === number, seconds);
+}
+
+test.serial('kill -9 of one of two nodes: the other one takes over within the limit', (t) =>
+  withFolder(async (folder) => {
+    const { port, coordinator } = await start(folder, 2);
+    const nodes = [0, 1].map((i) => startNode({ folder, name: `n${i}`, port }));
+    await step(coordinator, 10);
+    const begun = performance.now();
+    nodes[0]?.kill('SIGKILL');
+    await coordinator.waitFor('its loss', ({ type }) => type === 'node-left', seconds);
+    const { step: at } = coordinator.last('step') as { step?: number };
+    await step(coordinator, (at ?? 0) + 1);
+    t.true(performance.now() - begun < 4000);
+    await coordinator.ended;
+    t.is(resultOf(coordinator)['weightsSha256'], (await alone(folder)).weightsSha256);
+  }),
+);
+
+test.serial('a node that is stopped is noticed by its silence, comes back and goes on', (t) =>
+  withFolder(async (folder) => {
+    const { port, coordinator } = await start(folder, 2, ['--heartbeat-seconds', '1']);
+    const [slow] = [0, 1].map((i) => startNode({ folder, name: `n${i}`, port }));
+    await step(coordinator, 5);
+    slow?.kill('SIGSTOP');
+    const left = await coordinator.waitFor('silence', ({ type }) => type === 'node-left', seconds);
+    t.is(left['code'], 'HEARTBEAT_LOST');
+    slow?.kill('SIGCONT');
+    await coordinator.ended;
+    t.is(resultOf(coordinator)['weightsSha256'], (await alone(folder)).weightsSha256);
+    t.is((await slow?.ended)?.code, 0);
+  }),
+);
+
+test.serial('a node joins late, another one leaves by Ctrl-C; then nobody is there until somebody comes', (t) =>
+  withFolder(async (folder) => {
+    const { port, coordinator } = await start(folder, 1);
+    const first = startNode({ folder, name: 'first', port });
+    await step(coordinator, 5);
+    const second = startNode({ folder, name: 'second', port, threads: 2 });
+    await coordinator.waitFor('the second', (e) => e.type === 'node-joined' && e['name'] === 'second', seconds);
+    await first.stop('SIGINT');
+    const left = await coordinator.waitFor('the first', ({ type }) => type === 'node-left', seconds);
+    t.is(left['code'], null);
+    await second.stop('SIGINT');
+    await coordinator.waitFor('waiting', (e) => e.type === 'waiting' && Number(e['step']) > 1, seconds);
+    const third = startNode({ folder, name: 'third', port });
+    await coordinator.ended;
+    t.is(resultOf(coordinator)['weightsSha256'], (await alone(folder)).weightsSha256);
+    t.is((await third.ended).code, 0);
+  }),
+);
+
+test.serial('a coordinator that is killed goes on with --resume, and its nodes find it again', (t) =>
+  withFolder(async (folder) => {
+    const flags = ['--checkpoint-every', '7'];
+    const { port, out, coordinator } = await start(folder, 2, flags);
+    const nodes = [0, 1].map((i) => startNode({ folder, name: `n${i}`, port }));
+    await step(coordinator, 20);
+    coordinator.kill('SIGKILL');
+    await coordinator.ended;
+    await pause(300);
+    const again = startCoordinator({
+      ...{ folder, recipe, port, out, flags, name: 'again' },
+      threads: 0,
+      minNodes: 2,
+      resume: true,
+    });
+    const begun = await again.waitFor('start', ({ type }) => type === 'start', seconds);
+    t.true(Number(begun['fromStep']) >= 14);
+    await again.ended;
+    t.is(resultOf(again)['weightsSha256'], (await alone(folder)).weightsSha256);
+    for (const node of nodes) t.is((await node.ended).code, 0);
+  }),
+);

@@ -1,0 +1,46 @@
+/** The cluster's shape does not touch the result: real processes, real sockets, one SHA-256. */
+import { join } from 'node:path';
+import test from 'ava';
+import { withFolder } from '../helpers/checkpoint-sample.ts';
+import { freePort, resultOf, startCoordinator, startNode, trainAlone } from '../helpers/cluster.ts';
+
+const recipe = ['--model', 'lenet5', '--dataset', 'synthetic', '--batch-size', '60', '--shards', '7', '--steps', '40'];
+const seconds = 60;
+
+/** Runs the recipe on a cluster and returns its result. */
+async function trainOn(folder: string, name: string, threads: number, nodes: readonly number[]) {
+  const port = await freePort();
+  const out = join(folder, name);
+  const coordinator = startCoordinator({ folder, name, recipe, port, threads, minNodes: nodes.length, out });
+  await coordinator.waitFor('port', ({ type }) => type === 'listening', seconds);
+  const joined = nodes.map((count, i) => startNode({ folder, name: `${name}-${i}`, port, threads: count }));
+  await coordinator.ended;
+  const ends = await Promise.all(joined.map((node) => node.ended));
+  return { result: resultOf(coordinator), ends, nodes: joined };
+}
+
+test.serial('1 and 2 threads, 1, 2 and 3 nodes, uneven threads, with and without own threads', (t) =>
+  withFolder(async (folder) => {
+    const alone = await trainAlone(recipe, folder, 1);
+    t.is((await trainAlone(recipe, folder, 2)).weightsSha256, alone.weightsSha256);
+    const shapes: [name: string, threads: number, nodes: number[]][] = [
+      ['own-threads', 2, []],
+      ['one-node', 0, [1]],
+      ['two-nodes', 0, [1, 2]],
+      ['three-nodes', 0, [1, 1, 3]],
+      ['mixed', 1, [2]],
+    ];
+    for (const [name, threads, nodes] of shapes) {
+      const { result, ends, nodes: joined } = await trainOn(folder, name, threads, nodes);
+      t.is(result['weightsSha256'], alone.weightsSha256, name);
+      t.is(result['samples'], alone.samples, name);
+      t.is(result['nodes'], Math.max(1, nodes.length + Math.sign(threads)), name);
+      t.deepEqual(
+        ends.map(({ code }) => code),
+        nodes.map(() => 0),
+      );
+      const shards = joined.reduce((sum, node) => sum + Number(node.last('result')?.['shards'] ?? 0), 0);
+      if (threads === 0) t.true(shards >= 7 * 40, `${name}: ${shards} shards`);
+    }
+  }),
+);
