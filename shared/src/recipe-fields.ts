@@ -132,7 +132,11 @@ export const recipeRows = {
     ['f32', 'bf16', 'f16'],
     'floats of weights and gradients on the wire; a short type rounds them, wherever they are computed',
   ),
-  convolution: choice('direct', ['direct'], 'algorithm of the convolutions'),
+  convolution: choice(
+    'winograd',
+    ['winograd', 'direct'],
+    'algorithm of 3x3 convolutions of stride 1 with 16 channels and more',
+  ),
 };
 
 type Rows = typeof recipeRows;

@@ -1,6 +1,6 @@
 /** What a user gets wrong on the command line: real processes, exit codes, what is said. */
 
-import { copyFile, mkdir, readFile, truncate, writeFile } from 'node:fs/promises';
+import { copyFile, mkdir, readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { spawn } from 'node:child_process';
 import { join } from 'node:path';
 import { writeCheckpoint } from '@lockstep/coordinator/checkpoint/writer.ts';
@@ -28,6 +28,10 @@ const wrong: [args: string[], code: string, says: RegExp][] = [
   [['train', '--wire-dtype', 'fp16'], 'RECIPE_INVALID', /'f32', 'bf16', 'f16'/],
   [['train', '--batch-size', '4'], 'BATCH_TOO_SMALL', /8 shards/],
   [['train', '--shards-per-step', '200'], 'BATCH_TOO_SMALL', /200 shards/],
+  [['train', '--model', 'resnet21'], 'MODEL_UNKNOWN', /no model 'resnet21'.*Did you mean 'resnet20'\?/],
+  [['train', '--model', 'transformer'], 'MODEL_UNKNOWN', /The models are: .*lenet5.*resnet20/],
+  [['bench', '--model', 'lenet'], 'MODEL_UNKNOWN', /Did you mean 'lenet5'\?/],
+  [['plan', 'lenet'], 'MODEL_UNKNOWN', /Did you mean 'lenet5'\?/],
   [['train', '--dataset', 'cifar11'], 'DATASET_UNKNOWN', /cifar10/],
   [['data', 'cifar11'], 'DATASET_UNKNOWN', /cifar10/],
   [['data'], 'USAGE', /name/],
@@ -35,25 +39,34 @@ const wrong: [args: string[], code: string, says: RegExp][] = [
 ];
 
 for (const [args, code, says] of wrong) {
-  test(`lockstep ${args.join(' ')}: ${code}, exit code 2`, async (t) => {
-    const { code: exit, stderr, objects } = await lockstep([...args, '--json']);
-    t.is(exit, 2);
-    t.true(stderr.includes(`error ${code}: `), stderr);
-    t.regex(stderr, says);
-    t.notRegex(stderr, /\n {4}at /);
-    const last = objects().at(-1);
-    t.like(last, { type: 'error', code });
-    t.truthy(last?.['advice']);
-  });
+  test.serial(`lockstep ${args.join(' ')}: ${code}, exit code 2`, (t) =>
+    withFolder(async (folder) => {
+      const { code: exit, stderr, objects } = await lockstep([...args, '--json'], { cwd: folder });
+      t.is(exit, 2);
+      t.true(stderr.includes(`error ${code}: `), stderr);
+      t.is(stderr.match(/^error /gm)?.length, 1, stderr);
+      t.regex(stderr, says);
+      t.notRegex(stderr, /\n {4}at /);
+      const last = objects().at(-1);
+      t.like(last, { type: 'error', code });
+      t.truthy(last?.['advice']);
+      // Not even the folder of the run.
+      t.deepEqual(await readdir(folder), []);
+    }),
+  );
 }
 
-test('a recipe file: broken JSON, unknown key and bad value are named with exit code 2', (t) =>
+test.serial('a recipe file: broken JSON, unknown key and bad value are named with exit code 2', (t) =>
   withFolder(async (folder) => {
     const file = join(folder, 'recipe.json');
     for (const [text, says] of [
       ['{"lr": 0.1,,}', /RECIPE_UNREADABLE.*line 1, column 12/],
       ['{"learning_rate": 0.1}', /RECIPE_UNKNOWN_KEY.*Did you mean 'lr'\?/],
       ['{"lr": "0.1"}', /RECIPE_INVALID.*the text '0\.1'/],
+      ['{"lr": NaN}', /RECIPE_UNREADABLE.*line 1, column 8/],
+      ['{"lr": 1e999}', /RECIPE_INVALID.*'lr' is Infinity/],
+      ['{"batchSize": 4}', /BATCH_TOO_SMALL.*4 cannot fill 8 shards/],
+      ['{"model": "resnet21"}', /MODEL_UNKNOWN.*Did you mean 'resnet20'\?/],
     ] as const) {
       await writeFile(file, text);
       const { code, stdout, stderr } = await lockstep(['train', file]);
@@ -61,9 +74,10 @@ test('a recipe file: broken JSON, unknown key and bad value are named with exit 
       t.is(stdout, '');
       t.regex(stderr, says);
     }
-  }));
+  }),
+);
 
-test('resume: missing, damaged, other recipe, and a recipe in the place of a checkpoint', (t) =>
+test.serial('resume: missing, damaged, other recipe, and a recipe in the place of a checkpoint', (t) =>
   withFolder(async (folder) => {
     const run = join(folder, 'run');
     const whole = await writeCheckpoint(run, sampleCheckpoint(10), { keep: 3 });
@@ -83,24 +97,26 @@ test('resume: missing, damaged, other recipe, and a recipe in the place of a che
       t.is(found, exit, stderr);
       t.true(stderr.includes(`error ${code}: `) && stderr.includes(says), stderr);
     }
-  }));
+  }),
+);
 
-test('a run folder that cannot be made is named before anything is computed', (t) =>
+test.serial('a run folder that cannot be made is named before anything is computed', (t) =>
   withFolder(async (folder) => {
     const file = join(folder, 'file');
     await writeFile(file, '');
     const { code, stderr } = await lockstep(['train', '--dataset', 'synthetic', '--out', join(file, 'run')]);
     t.is(code, 1);
     t.regex(stderr, /^error FILE_UNWRITABLE: Cannot write .*file.run \(ENOTDIR\)/);
-  }));
+  }),
+);
 
-test('no command: the help and exit code 2', async (t) => {
+test.serial('no command: the help and exit code 2', async (t) => {
   const { code, stderr } = await lockstep([]);
   t.is(code, 2);
   t.regex(stderr, /Usage: lockstep[^]*No command was given/);
 });
 
-test('help and version end with 0 and say nothing on standard error', async (t) => {
+test.serial('help and version end with 0 and say nothing on standard error', async (t) => {
   for (const args of [['--help'], ['train', '--help'], ['--version']]) {
     const { code, stdout, stderr } = await lockstep(args);
     t.is(code, 0);
@@ -123,10 +139,11 @@ async function outdated(folder: string, args: string[]): Promise<{ code: number 
   return { code, output };
 }
 
-test('a Node that is too old, with no other at hand: both versions and what to do', (t) =>
+test.serial('a Node that is too old, with no other at hand: both versions and what to do', (t) =>
   withFolder(async (folder) => {
     const { code, output } = await outdated(folder, ['--version', '--json']);
     t.is(code, 1);
     t.true(output.includes(`This is Node ${process.versions.node}, Lockstep needs 99.0 or later`), output);
     t.true(output.includes('"code":"NODE_TOO_OLD"'));
-  }));
+  }),
+);

@@ -9,15 +9,18 @@ type Draft = readonly [kind: number, from: number, other: number, size: number];
 
 const classes = 3;
 
-/** Models of up to 9 layers on tiny images, with sums, shortcuts and values that many layers read. */
-export const randomModels: fc.Arbitrary<Model> = fc
-  .record({
-    height: fc.integer({ min: 2, max: 6 }),
-    width: fc.integer({ min: 2, max: 6 }),
-    channels: fc.integer({ min: 1, max: 5 }),
-    drafts: fc.array(fc.tuple(fc.nat(9), fc.nat(99), fc.nat(99), fc.nat(99)), { minLength: 1, maxLength: 8 }),
-  })
-  .map(({ drafts, ...images }) => grow(images, drafts));
+/** Models of up to 9 layers, with sums, shortcuts and values that many layers read. */
+export function randomModelsOn(smallest: number, largest: number): fc.Arbitrary<Model> {
+  const size = fc.integer({ min: smallest, max: largest });
+  const draft = fc.tuple(fc.nat(9), fc.nat(99), fc.nat(99), fc.nat(99));
+  const drafts = fc.array(draft, { minLength: 1, maxLength: 8 });
+  return fc
+    .record({ height: size, width: size, channels: fc.integer({ min: 1, max: 5 }), drafts })
+    .map(({ drafts: chosen, ...images }) => grow(images, chosen));
+}
+
+/** Such models on tiny images. */
+export const randomModels: fc.Arbitrary<Model> = randomModelsOn(2, 6);
 
 function grow(images: ImageShape, drafts: readonly Draft[]): Model {
   const layers: Layer[] = [];

@@ -71,7 +71,7 @@ export function planModel({ recipe, data, threads, measure }: PlanOptions): Plan
   const model = modelFor(recipe, data);
   const layout = layOut(model);
   const [shardSize = 1] = shardSizes(recipe, data.trainCount);
-  const program = compileProgram(model, 'train', shardSize, { batchNormEpsilon: recipe.batchNormEpsilon });
+  const program = compileProgram(model, 'train', shardSize, recipe);
   const seconds = measure?.(program) ?? null;
   const all = seconds?.reduce((a, b) => a + b, 0) ?? 1;
   const sections = (['prepare', 'forward', 'backward'] as const).flatMap((section) =>

@@ -106,17 +106,21 @@ export class Truth {
     return Float32Array.from(this.store.weights(this.side));
   }
 
-  /** Copies of the optimizer's state vectors, by name. */
-  state(): Record<string, Float32Array> {
-    const { state } = this.store.layout;
-    return Object.fromEntries(
-      state.map((name, index) => [name, Float32Array.from(this.store.state(this.side, index))]),
-    );
+  /**
+   * The current weights and running statistics, and the optimizer's state by name, as they lie in the store: a
+   * copy would add three times the model to the memory that a run needs. The next step writes the other side.
+   */
+  views(): { readonly weights: Float32Array; readonly optimizer: Record<string, Float32Array> } {
+    const { store, side } = this;
+    const vectors = store.layout.state.map((name, index) => [name, store.state(side, index)] as const);
+    return { weights: store.weights(side), optimizer: Object.fromEntries(vectors) };
   }
 
   /** SHA-256 over the flat weights followed by the running statistics. */
   weightsSha256(): string {
-    const weights = this.weights();
-    return createHash('sha256').update(new Uint8Array(weights.buffer)).digest('hex');
+    const { buffer, byteOffset, byteLength } = this.store.weights(this.side);
+    return createHash('sha256')
+      .update(new Uint8Array(buffer, byteOffset, byteLength))
+      .digest('hex');
   }
 }

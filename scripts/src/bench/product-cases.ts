@@ -10,6 +10,7 @@ import { activationBytes } from '@lockstep/shared/kernels/kernel.ts';
 import { matmulScratchBytes } from '@lockstep/shared/kernels/matmul.ts';
 import { call } from '@lockstep/shared/kernels/table.ts';
 import type { KernelCase } from './kernel-case.ts';
+import { winogradLayer } from './winograd-cases.ts';
 
 function product(M: number, N: number, K: number, transA = 0, transB = 0): KernelCase {
   const marks = `${transA ? ' A^T' : ''}${transB ? ' B^T' : ''}`;
@@ -115,8 +116,15 @@ const layers: readonly Layer[] = [
   { size: 7, IC: 256, OC: 64, kernel: 1 },
   { size: 2, IC: 256, OC: 256 },
   { size: 28, IC: 8, OC: 8 },
+  { size: 14, IC: 24, OC: 24 },
+  { size: 7, IC: 64, OC: 64 },
   { size: 14, IC: 6, OC: 24, kernel: 5 },
 ];
+
+/** The same layer by Winograd, where that is possible and not for three channels. */
+function winograd(N: number, { size, IC, OC, kernel = 3, stride = 1 }: Layer): KernelCase[] {
+  return kernel === 3 && stride === 1 && IC >= 8 ? winogradLayer(N, size, IC, OC) : [];
+}
 
 export const productCases: readonly KernelCase[] = [
   product(512, 512, 512),
@@ -124,5 +132,5 @@ export const productCases: readonly KernelCase[] = [
   product(512, 512, 512, 0, 1),
   product(16, 10, 64),
   product(32, 1000, 512),
-  ...[16, 32].flatMap((N) => layers.flatMap((l) => layer(N, l))),
+  ...[16, 32].flatMap((N) => layers.flatMap((l) => [...layer(N, l), ...winograd(N, l)])),
 ];

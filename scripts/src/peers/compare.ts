@@ -11,6 +11,7 @@ import { compare } from './comparison.ts';
 import { type Flags, parseFlags, usage } from './comparison-flags.ts';
 import { jsonObjects, markdownText, modelTitle, terminalText } from './comparison-text.ts';
 import { memoryVerdict, type Verdict, verdicts } from './figures.ts';
+import { machineLine } from './machine.ts';
 
 const output = standardOutput();
 const errors = standardOutput(process.stderr);
@@ -35,9 +36,11 @@ async function main({ workloads, options, memory, format }: Flags): Promise<void
     }
   }
   if (format !== 'json') return;
-  const { rounds, seconds } = options;
+  const { rounds, seconds, limit } = options;
   const missed = closing.filter(({ met }) => met === false).length;
-  writeJsonLine(output, { type: 'result', rounds, seconds, missed } as { type: string });
+  writeJsonLine(output, { type: 'result', rounds, seconds, limit, machine: machineLine(), missed } as {
+    type: string;
+  });
 }
 
 const json = process.argv.includes('--json');

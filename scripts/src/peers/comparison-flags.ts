@@ -3,6 +3,7 @@ import { parseArgs } from 'node:util';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { checkModelName } from '@lockstep/shared/model/zoo.ts';
 import type { ComparisonOptions } from './comparison.ts';
+import { type VectorLimit, vectorLimits } from './machine.ts';
 import { type EngineName, engineNames, type Workload } from './peer-catalogue.ts';
 import { peerRecipe } from './peer-recipe.ts';
 
@@ -19,6 +20,7 @@ export const usage = `Training steps of Lockstep and of other libraries, side by
   --engines LIST    some of lockstep,pytorch,tfjs (default: all)
   --python PATH     a Python that has torch (default: python3, then the system's)
   --tfjs FOLDER     a folder whose node_modules has @tensorflow/tfjs, and perhaps @tensorflow/tfjs-backend-wasm
+  --vectors avx2    hold the other libraries to these vector instructions (default: their best)
   --memory          only the peak memory of ResNet-18 at batch 128, two threads
   --markdown        tables for the README
   --json            one JSON object a line`;
@@ -39,7 +41,8 @@ export function parseFlags(args: readonly string[]): Flags {
   const shards = values.shards === undefined ? null : positive('shards', values.shards, true);
   const workloads = workloadsOf(values.model, values.batch, memory, shards);
   for (const workload of workloads) peerRecipe(workload);
-  const engines = (values.engines ?? engineNames.join(',')).split(',').map(engineFrom);
+  const everybody = memory ? 'lockstep,pytorch' : engineNames.join(',');
+  const engines = (values.engines ?? everybody).split(',').map(engineFrom);
   return {
     workloads,
     options: {
@@ -48,6 +51,7 @@ export function parseFlags(args: readonly string[]): Flags {
       seconds: values.seconds === undefined ? (quick ? 1 : 4) : positive('seconds', values.seconds, false),
       engines,
       quick,
+      limit: values.vectors === undefined ? null : limitFrom(values.vectors),
       python: values.python,
       tfjs: values.tfjs,
       ...(memory
@@ -92,6 +96,7 @@ function read(args: readonly string[]) {
         engines: { type: 'string' },
         python: { type: 'string' },
         tfjs: { type: 'string' },
+        vectors: { type: 'string' },
         memory: { type: 'boolean' },
         markdown: { type: 'boolean' },
         json: { type: 'boolean' },
@@ -112,6 +117,13 @@ function positive(flag: string, text: string, whole: boolean): number {
     `--${flag} is '${text}'.`,
     `Allowed: ${whole ? 'an integer from 1' : 'a number above 0'} to 65536.`,
   );
+}
+
+/** Pure. @throws LockstepError USAGE */
+export function limitFrom(text: string): VectorLimit {
+  const limit = vectorLimits.find((name) => name === text);
+  if (limit !== undefined) return limit;
+  throw wrong(`--vectors is '${text}'.`, `Allowed: ${vectorLimits.join(', ')}.`);
 }
 
 function engineFrom(text: string): EngineName {

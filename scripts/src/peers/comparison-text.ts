@@ -1,9 +1,10 @@
 /** A comparison as a terminal table, as Markdown for the README and as JSON objects. All pure. */
-import { asBytes, asRate } from '@lockstep/coordinator/terminal/format.ts';
+import { asRate, inThousands } from '@lockstep/coordinator/terminal/format.ts';
 import Table from 'cli-table3';
 import type { Comparison } from './comparison.ts';
 import { lockstepRatio, median, type Samples, type Verdict } from './figures.ts';
-import type { Missing } from './peer-discovery.ts';
+import { limitInWords, machineLine } from './machine.ts';
+import { missingLine } from './peer-discovery.ts';
 
 export const heads = ['training', 'cores', 'images/s', 'lowest-highest', 'peak memory', 'Lockstep / this'];
 
@@ -21,7 +22,7 @@ export function rows(samples: readonly Samples[]): string[][] {
       String(spec.cores),
       asRate(median(rates)),
       rates.length > 1 ? `${asRate(Math.min(...rates))}-${asRate(Math.max(...rates))}` : '',
-      peakBytes === null ? '?' : asBytes(peakBytes),
+      peakBytes === null ? '?' : `${inThousands(peakBytes / 2 ** 20)} MiB`,
       ratio === null ? '' : `${asFactor(ratio)}`,
     ];
   });
@@ -37,20 +38,16 @@ export function modelTitle(model: string): string {
   return model.replace(/^resnet(\d+)$/, 'ResNet-$1');
 }
 
-function heading({ workload, rounds, seconds }: Comparison): string {
+function heading({ workload, rounds, seconds, limit }: Comparison): string {
   const { model, batch } = workload;
   const medians = rounds === 1 ? 'one round' : `medians of ${rounds} alternating rounds`;
-  return `${modelTitle(model)}, batch ${batch}: a training step (forward, backward, Adam), ${medians} of ${seconds} s`;
+  return `${modelTitle(model)}, batch ${batch}: a training step (forward, backward, Adam), ${medians} of ${seconds} s${limitInWords(limit)}`;
 }
 
 /** Every library once, with what it chose. */
 export function versions(samples: readonly Samples[]): string[] {
   const chosen = samples.map(({ version, detail }) => (detail === '' ? version : `${version} (${detail})`));
   return [...new Set(chosen)];
-}
-
-export function missingLine({ title, reason, remedy }: Missing): string {
-  return `not measured: ${title}: ${reason}${remedy === '' ? '' : `. ${remedy}`}`;
 }
 
 /** A closing line: the ratio, its target, whether it is met. */
@@ -73,6 +70,7 @@ export function terminalText(comparison: Comparison, closing: readonly Verdict[]
     heading(comparison),
     table.toString(),
     ...versions(samples),
+    machineLine(),
     ...missing.map(missingLine),
     ...closing.map(verdictLine),
     '',
@@ -89,7 +87,7 @@ export function markdownText(comparison: Comparison, closing: readonly Verdict[]
     '| --- | ---: | ---: | ---: | ---: | ---: |',
     ...rows(samples).map(line),
     '',
-    `${versions(samples).join('; ')}.`,
+    `${[...versions(samples), machineLine()].join('; ')}.`,
     '',
     ...[...missing.map(missingLine), ...closing.map(verdictLine)].map((text) => `- ${text}`),
     '',

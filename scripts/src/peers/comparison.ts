@@ -1,6 +1,7 @@
 /** One workload, all its peers, round by round. */
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import type { Samples } from './figures.ts';
+import type { VectorLimit } from './machine.ts';
 import {
   type EngineName,
   engineNames,
@@ -17,6 +18,8 @@ export interface ComparisonOptions {
   readonly seconds: number;
   readonly engines: readonly EngineName[];
   readonly quick: boolean;
+  /** Vector instructions that the other libraries are held to; null: their best. */
+  readonly limit: VectorLimit | null;
   readonly python?: string | undefined;
   readonly tfjs?: string | undefined;
   /** Which of the peers take part; all by default. */
@@ -27,6 +30,7 @@ export interface Comparison {
   readonly workload: Workload;
   readonly rounds: number;
   readonly seconds: number;
+  readonly limit: VectorLimit | null;
   readonly samples: readonly Samples[];
   readonly missing: readonly Missing[];
 }
@@ -72,7 +76,7 @@ export async function compare(
     // One after the other: ours chooses its kernels by a short measurement, the others need memory to load.
     const others: PeerSpec[] = [];
     if (engines.includes('pytorch')) {
-      const found = await findPytorch(workload, options.python);
+      const found = await findPytorch(workload, options.python, options.limit);
       others.push(...found.peers);
       missing.push(...found.missing);
     }
@@ -100,7 +104,7 @@ export async function compare(
       const { version, detail } = process.ready;
       return { spec, version, detail, rates, peakBytes };
     });
-  return { workload, rounds, seconds, samples, missing };
+  return { workload, rounds, seconds, limit: options.limit, samples, missing };
 }
 
 /** Every peer once a round, every other round in the opposite order: a machine that drifts favours nobody. */

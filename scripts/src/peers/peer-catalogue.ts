@@ -1,6 +1,7 @@
 /** Which configurations of which library are compared. Pure: plain data, nothing is started here. */
 import { join } from 'node:path';
 import type { Command } from './line-process.ts';
+import { limitedEnvironment, type VectorLimit } from './machine.ts';
 
 /** What one table compares. Images are 32x32x3, ten classes. */
 export interface Workload {
@@ -69,8 +70,15 @@ const precisions = [
   { flag: 'bf16', title: 'bf16 autocast' },
 ] as const;
 
-/** Eager PyTorch in both layouts and both precisions, with threads and with two processes over gloo. */
-export function pytorchPeers({ model, batch }: Workload, python: string): PeerSpec[] {
+/**
+ * Eager PyTorch in both layouts and both precisions, with threads and with two processes over gloo. Held to AVX2 it
+ * has no fast bf16, so there is none.
+ */
+export function pytorchPeers(
+  { model, batch }: Workload,
+  python: string,
+  limit: VectorLimit | null,
+): PeerSpec[] {
   const peer = (
     title: string,
     cores: number,
@@ -85,20 +93,26 @@ export function pytorchPeers({ model, batch }: Workload, python: string): PeerSp
     command: {
       file: python,
       args: [join(here, 'pytorch_peer.py'), '--model', model, '--batch', String(batch), ...flags],
-      env: { OMP_NUM_THREADS: flags.includes('--world') ? '1' : String(cores), PYTHONDONTWRITEBYTECODE: '1' },
+      env: {
+        OMP_NUM_THREADS: flags.includes('--world') ? '1' : String(cores),
+        PYTHONDONTWRITEBYTECODE: '1',
+        ...limitedEnvironment(limit),
+      },
     },
   });
   const threaded = [1, 2].flatMap((threads) =>
-    precisions.flatMap((precision) =>
-      layouts.map((layout) =>
-        peer(
-          `${precision.title}, ${layout.title}`,
-          threads,
-          precision.flag,
-          words(`--threads ${threads} --layout ${layout.flag} --precision ${precision.flag}`),
+    precisions
+      .slice(0, limit === null ? 2 : 1)
+      .flatMap((precision) =>
+        layouts.map((layout) =>
+          peer(
+            `${precision.title}, ${layout.title}`,
+            threads,
+            precision.flag,
+            words(`--threads ${threads} --layout ${layout.flag} --precision ${precision.flag}`),
+          ),
         ),
       ),
-    ),
   );
   if (batch % 2 !== 0) return threaded;
   const distributed = layouts.map((layout) =>

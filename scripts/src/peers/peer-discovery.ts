@@ -3,6 +3,7 @@ import { execFile } from 'node:child_process';
 import { createRequire } from 'node:module';
 import { resolve } from 'node:path';
 import { promisify } from 'node:util';
+import type { VectorLimit } from './machine.ts';
 import {
   type EngineName,
   hasCounterpart,
@@ -52,13 +53,18 @@ export async function findPython(
   return { reason: reasons.join('; ') };
 }
 
-export async function findPytorch(workload: Workload, asked: string | undefined): Promise<Discovery> {
+export async function findPytorch(
+  workload: Workload,
+  asked: string | undefined,
+  limit: VectorLimit | null,
+): Promise<Discovery> {
   const title = 'PyTorch';
   if (!hasCounterpart(workload.model)) return { peers: [], missing: [withoutCounterpart(title, workload)] };
   const found = await findPython(pythonCandidates(asked));
   if ('reason' in found)
     return { peers: [], missing: [{ title, reason: found.reason, remedy: pythonRemedy }] };
-  return { peers: pytorchPeers(workload, found.python), missing: [] };
+  const slow = { title: 'PyTorch bf16 autocast', reason: 'the limit of --vectors has no bf16', remedy: '' };
+  return { peers: pytorchPeers(workload, found.python, limit), missing: limit === null ? [] : [slow] };
 }
 
 const tfjsPackages = { cpu: '@tensorflow/tfjs', wasm: '@tensorflow/tfjs-backend-wasm' } as const;
@@ -97,8 +103,13 @@ function withoutCounterpart(title: string, { model }: Workload): Missing {
   return { title, reason: `there is no counterpart of '${model}' there`, remedy: '' };
 }
 
-/** Engines that the user has left out are listed, too. */
+/** Engines that the flags leave out are listed, too. */
 export function leftOut(engine: EngineName): Missing {
   const titles = { lockstep: 'Lockstep', pytorch: 'PyTorch', tfjs: 'TensorFlow.js' };
-  return { title: titles[engine], reason: 'left out by --engines', remedy: '' };
+  return { title: titles[engine], reason: 'left out (--engines, --memory)', remedy: '' };
+}
+
+/** Pure: what is missing, as one line. */
+export function missingLine({ title, reason, remedy }: Missing): string {
+  return `not measured: ${title}: ${reason}${remedy === '' ? '' : `. ${remedy}`}`;
 }

@@ -1,12 +1,18 @@
 /**
- * Winograd convolution F(4x4, 3x3) in its three passes, and packing of its filters: 3x3 kernels, stride 1, pad 0 to 2, any
- * size and channel count, on the tensors of the direct convolution (ARCHITECTURE.md, Tensors).
+ * Winograd convolution F(4x4, 3x3) in its three passes, and packing of its filters: 3x3 kernels, stride 1,
+ * pad 0 to 2, any size and channel count, on the tensors of the direct convolution (ARCHITECTURE.md,
+ * Tensors).
  *
- * With the interpolation points 0, +-5/8, +-3/2 and infinity (as in oneDNN; the method: Lavin & Gray 2016) a tile of 4 x 4 outputs
- * takes 36 multiplications for each pair of channels instead of 144, at about twice the direct kernel's rounding error.
+ * Sequence for a layer: once per weights `winogradPackForward` and `winogradPackBackwardData`, then the
+ * passes. `usesWinograd` says which passes of which shapes gain.
  *
- * The references are those of the direct convolution, which is the same mathematics; like theirs, they keep a plain copy of
- * the logical weights where the kernels keep packed filters. FLOPs count the direct convolution's, so rates are "effective".
+ * With the interpolation points 0, +-5/8, +-3/2 and infinity (as in oneDNN; the method: Lavin & Gray 2016) a
+ * tile of 4 x 4 outputs takes 36 multiplications for each pair of channels instead of 144, at about twice the
+ * direct kernel's rounding error.
+ *
+ * The references are those of the direct convolution, which is the same mathematics; like theirs, they keep a
+ * plain copy of the logical weights where the kernels keep packed filters. FLOPs count the direct
+ * convolution's, so rates are "effective".
  */
 import { convolutionKernels } from './convolution.ts';
 import { convolutionBytes, convolutionFlops } from './convolution-geometry.ts';
@@ -14,6 +20,7 @@ import { defineKernel } from './kernel.ts';
 import type { WinogradShape } from './winograd-geometry.ts';
 
 export {
+  type ConvolutionPass,
   usesWinograd,
   winogradBackwardDataScratchBytes,
   winogradBackwardWeightsScratchBytes,
@@ -32,7 +39,10 @@ const bytes = (s: WinogradShape): number => convolutionBytes({ ...s, ...fixed })
 const packBytes = (a: { readonly IC: number; readonly OC: number }): number => 4 * (9 + 36) * a.IC * a.OC;
 
 export const winogradKernels = {
-  /** Transforms and packs w [3][3][IC][OC] for `winogradForward`; `packed` has `winogradPackedBytes(IC, OC)` bytes. */
+  /**
+   * Transforms and packs w [3][3][IC][OC] for `winogradForward`; `packed` has `winogradPackedBytes(IC, OC)`
+   * bytes.
+   */
   winogradPackForward: defineKernel({
     parameters: ['w', 'packed', 'IC', 'OC'],
     group: 'pack',
@@ -42,9 +52,10 @@ export const winogradKernels = {
   }),
 
   /**
-   * y [N][OH + 2 yHalo][OW + 2 yHalo][S(OC)] = x [N][H + 2 xHalo][W + 2 xHalo][S(IC)] convolved with the packed
-   * filters, xHalo >= pad, OH = H + 2 pad - 2. Writes all of y: interior, padding lanes, halo. `scratch` has
-   * `winogradScratchBytes(..)` bytes. A product element's terms are added in the order of the input channels.
+   * y [N][OH + 2 yHalo][OW + 2 yHalo][S(OC)] = x [N][H + 2 xHalo][W + 2 xHalo][S(IC)] convolved with the
+   * packed filters, xHalo >= pad, OH = H + 2 pad - 2. Writes all of y: interior, padding lanes, halo.
+   * `scratch` has `winogradScratchBytes(..)` bytes. A product element's terms are added in the order of the
+   * input channels.
    */
   winogradForward: defineKernel({
     parameters: ['x', 'xHalo', 'packed', 'y', 'yHalo', 'N', 'H', 'W', 'IC', 'OC', 'pad', 'scratch'],
@@ -54,7 +65,10 @@ export const winogradKernels = {
     reference: (memory, a) => convolutionKernels.convForward.reference(memory, { ...a, ...fixed }),
   }),
 
-  /** Packs w [3][3][IC][OC] for `winogradBackwardData`; `packed` has `winogradPackedBackwardDataBytes(IC, OC)` bytes. */
+  /**
+   * Packs w [3][3][IC][OC] for `winogradBackwardData`; `packed` has `winogradPackedBackwardDataBytes(IC, OC)`
+   * bytes.
+   */
   winogradPackBackwardData: defineKernel({
     parameters: ['w', 'packed', 'IC', 'OC'],
     group: 'pack',
@@ -65,9 +79,9 @@ export const winogradKernels = {
   }),
 
   /**
-   * dx [N][H][W][S(IC)] = gradient of the input from dy [N][OH + 2 dyHalo][OW + 2 dyHalo][S(OC)], whose halo is zero
-   * and may have any size: tiles that reach beyond it are filled up with zeros. Overwrites all of dx, padding lanes with
-   * zero. `scratch` has `winogradBackwardDataScratchBytes(..)` bytes.
+   * dx [N][H][W][S(IC)] = gradient of the input from dy [N][OH + 2 dyHalo][OW + 2 dyHalo][S(OC)], whose halo
+   * is zero and may have any size: tiles that reach beyond it are filled up with zeros. Overwrites all of dx,
+   * padding lanes with zero. `scratch` has `winogradBackwardDataScratchBytes(..)` bytes.
    */
   winogradBackwardData: defineKernel({
     parameters: ['dy', 'dyHalo', 'packed', 'dx', 'N', 'H', 'W', 'IC', 'OC', 'pad', 'scratch'],
@@ -78,10 +92,10 @@ export const winogradKernels = {
   }),
 
   /**
-   * dw [3][3][IC][OC] = gradient of the weights, summed over all N images, overwritten: the exact gradient of the
-   * forward formula, dU = sum over tiles of (B^T x B)^T (A dy A^T), dw = G^T dU G. dy with any halo; `scratch` has
-   * `winogradBackwardWeightsScratchBytes(..)` bytes. Tiles are summed in blocks that the shape alone determines, and
-   * the blocks' sums in order.
+   * dw [3][3][IC][OC] = gradient of the weights, summed over all N images, overwritten: the exact gradient of
+   * the forward formula, dU = sum over tiles of (B^T x B)^T (A dy A^T), dw = G^T dU G. dy with any halo;
+   * `scratch` has `winogradBackwardWeightsScratchBytes(..)` bytes. Tiles are summed in blocks that the shape
+   * alone determines, and the blocks' sums in order.
    */
   winogradBackwardWeights: defineKernel({
     parameters: ['x', 'xHalo', 'dy', 'dyHalo', 'dw', 'N', 'H', 'W', 'IC', 'OC', 'pad', 'scratch'],

@@ -37,6 +37,8 @@ export interface FixedBuffers {
 export interface CompileOptions {
   /** Added to the variance before the root; Ioffe & Szegedy 2015. */
   readonly batchNormEpsilon: number;
+  /** `direct`: never Winograd's kernels. */
+  readonly convolution?: 'winograd' | 'direct';
   /** Batch-norm mode `sync`; absent: mode `shard`. */
   readonly sync?: {
     /** Samples of the whole step. */

@@ -63,6 +63,25 @@ export function compileProgram(
   shardSize: number,
   options: CompileOptions,
 ): Program {
+  const compiled = (n: number): Program => compile(model, mode, n, options);
+  if (shardSize > 2 * sampleSize) {
+    const [one, two] = [compiled(sampleSize).arenaBytes, compiled(2 * sampleSize).arenaBytes];
+    const estimate = one + ((two - one) / sampleSize) * (shardSize - sampleSize);
+    // What is near the limit is computed exactly.
+    if (estimate > 1.25 * largestArenaBytes) throw tooLarge(model, shardSize, estimate, 'about');
+  }
+  const program = compiled(shardSize);
+  if (program.arenaBytes > largestArenaBytes) throw tooLarge(model, shardSize, program.arenaBytes);
+  return program;
+}
+
+/**
+ * Calls grow with the images: to find out exactly that 50,000 images do not fit would take a minute and gigabytes.
+ * The arena grows in proportion to them, so programs for so many images, and for twice as many, tell it at once.
+ */
+const sampleSize = 64;
+
+function compile(model: Model, mode: ProgramMode, shardSize: number, options: CompileOptions): Program {
   const shapes = inferShapes(model);
   refuseUnread(model);
   const layout = layOut(model);
@@ -101,7 +120,6 @@ export function compileProgram(
   if (mode === 'train') recordBackward(compilation);
   tape.touchAfterAll(input.predictions);
   const { sections, pool, arenaBytes, buffers, cuts } = tape.finish(fixed.end(), options.sync?.shift ?? 0);
-  if (arenaBytes > largestArenaBytes) throw tooLarge(model, shardSize, arenaBytes);
   return {
     model,
     layout,
@@ -134,8 +152,9 @@ export function compileProgram(
   };
 }
 
-function tooLarge(model: Model, shardSize: number, bytes: number): LockstepError {
-  const gibibytes = (bytes / 2 ** 30).toFixed(2);
+/** @param about `about` when the bytes are an estimate */
+function tooLarge(model: Model, shardSize: number, bytes: number, about = ''): LockstepError {
+  const gibibytes = `${about} ${(bytes / 2 ** 30).toFixed(2)}`.trim();
   return new LockstepError(
     'ARENA_TOO_LARGE',
     `${model.title} with shards of ${shardSize} images needs an arena of ${gibibytes} GiB; WebAssembly ends at 4 GiB.`,

@@ -1,9 +1,21 @@
-/** The kernel calls of a convolution: packing, forward, backward-data and backward-weights. */
+/**
+ * The kernel calls of a convolution: packing, forward, backward-data and backward-weights, by the direct kernels or by
+ * Winograd's. Which of them follows from the layer's shape and the recipe alone, so bits never depend on the machine.
+ */
 import {
   convBackwardWeightsScratchBytes,
   convPackedBackwardDataBytes,
   convPackedBytes,
 } from '../kernels/convolution.ts';
+import {
+  type ConvolutionPass,
+  usesWinograd,
+  winogradBackwardDataScratchBytes,
+  winogradBackwardWeightsScratchBytes,
+  winogradPackedBackwardDataBytes,
+  winogradPackedBytes,
+  winogradScratchBytes,
+} from '../kernels/winograd.ts';
 import { type Compilation, imageCount, parameter, type Value } from './compilation.ts';
 import type { Operand } from './image-runs.ts';
 import type { StageOf } from './stages.ts';
@@ -17,15 +29,25 @@ export interface PlacedConvolution {
 /** The gradient of a convolution's output, with the halo that backward-data reads. */
 export type OutputGradient = Operand & { readonly halo: number };
 
-/** `KH`, `KW`, `IC` and `OC`. */
-function sizeOf({ stage, x }: PlacedConvolution) {
-  const { kernel, filters } = stage.layer;
-  return { KH: kernel, KW: kernel, IC: x.shape.channels, OC: filters };
+/** Everything that sizes are computed from; N is the whole shard. */
+function shapeOf(c: Compilation, { stage, x }: PlacedConvolution) {
+  const { kernel, filters, stride, pad } = stage.layer;
+  const { height: H, width: W, channels: IC } = x.shape;
+  return { N: c.n, H, W, IC, OC: filters, KH: kernel, KW: kernel, stride, pad };
+}
+
+type Shape = ReturnType<typeof shapeOf>;
+
+/** Images for which the choice is made: it may not differ between the shards of a run, whose sizes differ. */
+const typicalShard = 16;
+
+function isWinograd(c: Compilation, shape: Shape, pass: ConvolutionPass): boolean {
+  return c.options.convolution !== 'direct' && usesWinograd({ ...shape, N: typicalShard }, pass);
 }
 
 /** `3x3x16x32` */
-function weightsInWords(placed: PlacedConvolution): string {
-  return Object.values(sizeOf(placed)).join('x');
+function weightsInWords({ KH, KW, IC, OC }: Shape): string {
+  return `${KH}x${KW}x${IC}x${OC}`;
 }
 
 /** Packs the weights, once for each step, and records the forward pass. */
@@ -36,31 +58,41 @@ export function recordForwardConvolution(
   words: string,
 ): void {
   const { stage, x } = placed;
-  const { kernel, stride, pad, name } = stage.layer;
-  const size = sizeOf(placed);
-  const w = parameter(c, c.fixed.weights, name, 'weight');
-  const packedBytes = convPackedBytes(kernel, kernel, size.IC, size.OC);
-  const packed = c.tape.kept(`${name}:packed`, packedBytes);
-  const packing = { w, packed, ...size };
-  c.tape.emit('prepare', stage.label, weightsInWords(placed), 'convPackForward', packing);
-  const tensors = { x, xHalo: x.halo, packed, y, yHalo: y.halo };
-  const shape = { N: imageCount, H: x.shape.height, W: x.shape.width, ...size, stride, pad };
-  c.runs.images('forward', stage.label, words, 'convForward', { ...tensors, ...shape }, packedBytes);
+  const shape = shapeOf(c, placed);
+  const { H, W, IC, OC, KH, KW, stride, pad } = shape;
+  const w = parameter(c, c.fixed.weights, stage.layer.name, 'weight');
+  const winograd = isWinograd(c, shape, 'forward');
+  const packedBytes = winograd ? winogradPackedBytes(IC, OC) : convPackedBytes(KH, KW, IC, OC);
+  const packed = c.tape.kept(`${stage.layer.name}:packed`, packedBytes);
+  const tensors = { x, xHalo: x.halo, packed, y, yHalo: y.halo, N: imageCount, H, W, IC, OC };
+  if (winograd) {
+    c.tape.emit('prepare', stage.label, weightsInWords(shape), 'winogradPackForward', { w, packed, IC, OC });
+    const scratch = c.tape.pooled('scratch', winogradScratchBytes(shape));
+    const all = { ...tensors, pad, scratch };
+    c.runs.images('forward', stage.label, words, 'winogradForward', all, packedBytes);
+  } else {
+    const packing = { w, packed, KH, KW, IC, OC };
+    c.tape.emit('prepare', stage.label, weightsInWords(shape), 'convPackForward', packing);
+    const all = { ...tensors, KH, KW, stride, pad };
+    c.runs.images('forward', stage.label, words, 'convForward', all, packedBytes);
+  }
 }
 
 /** Records backward-weights, which sums over all images and so stands outside of runs. */
 export function recordBackwardWeights(c: Compilation, placed: PlacedConvolution, dy: OutputGradient): void {
   const { stage, x } = placed;
-  const { stride, pad, name } = stage.layer;
-  const shape = { N: c.n, H: x.shape.height, W: x.shape.width, ...sizeOf(placed), stride, pad };
-  const scratch = c.tape.pooled('scratch', convBackwardWeightsScratchBytes(shape));
-  const dw = parameter(c, c.fixed.gradients, name, 'weight');
-  const tensors = { x: x.buffer, xHalo: x.halo, dy: dy.buffer, dyHalo: dy.halo, dw };
-  c.runs.defer('backward', stage.label, weightsInWords(placed), 'convBackwardWeights', {
-    ...tensors,
-    ...shape,
-    scratch,
-  });
+  const shape = shapeOf(c, placed);
+  const { N, H, W, IC, OC, KH, KW, stride, pad } = shape;
+  const dw = parameter(c, c.fixed.gradients, stage.layer.name, 'weight');
+  const tensors = { x: x.buffer, xHalo: x.halo, dy: dy.buffer, dyHalo: dy.halo, dw, N, H, W, IC, OC, pad };
+  const at = ['backward', stage.label, weightsInWords(shape)] as const;
+  if (isWinograd(c, shape, 'backwardWeights')) {
+    const scratch = c.tape.pooled('scratch', winogradBackwardWeightsScratchBytes(shape));
+    c.runs.defer(...at, 'winogradBackwardWeights', { ...tensors, scratch });
+  } else {
+    const scratch = c.tape.pooled('scratch', convBackwardWeightsScratchBytes(shape));
+    c.runs.defer(...at, 'convBackwardWeights', { ...tensors, KH, KW, stride, scratch });
+  }
 }
 
 /** Packs the rotated weights and records backward-data into `dx`, which has no halo. */
@@ -71,15 +103,25 @@ export function recordBackwardData(
   dx: Operand,
   words: string,
 ): void {
-  const { stage, x } = placed;
-  const { kernel, stride, pad, name } = stage.layer;
-  const size = sizeOf(placed);
-  const w = parameter(c, c.fixed.weights, name, 'weight');
-  const packedBytes = convPackedBackwardDataBytes(kernel, kernel, size.IC, size.OC);
-  const packed = c.tape.kept(`${name}:packed backward`, packedBytes);
-  const packing = { w, packed, ...size, stride, pad };
-  c.tape.emit('prepare', stage.label, weightsInWords(placed), 'convPackBackwardData', packing);
-  const tensors = { dy, dyHalo: dy.halo, packed, dx };
-  const shape = { N: imageCount, H: x.shape.height, W: x.shape.width, ...size, stride, pad };
-  c.runs.images('backward', stage.label, words, 'convBackwardData', { ...tensors, ...shape }, packedBytes);
+  const { stage } = placed;
+  const shape = shapeOf(c, placed);
+  const { H, W, IC, OC, KH, KW, stride, pad } = shape;
+  const w = parameter(c, c.fixed.weights, stage.layer.name, 'weight');
+  const winograd = isWinograd(c, shape, 'backwardData');
+  const packedBytes = winograd
+    ? winogradPackedBackwardDataBytes(IC, OC)
+    : convPackedBackwardDataBytes(KH, KW, IC, OC);
+  const packed = c.tape.kept(`${stage.layer.name}:packed backward`, packedBytes);
+  const at = ['prepare', stage.label, weightsInWords(shape)] as const;
+  const tensors = { dy, dyHalo: dy.halo, packed, dx, N: imageCount, H, W, IC, OC, pad };
+  if (winograd) {
+    c.tape.emit(...at, 'winogradPackBackwardData', { w, packed, IC, OC });
+    const scratch = c.tape.pooled('scratch', winogradBackwardDataScratchBytes(shape));
+    const all = { ...tensors, scratch };
+    c.runs.images('backward', stage.label, words, 'winogradBackwardData', all, packedBytes);
+  } else {
+    c.tape.emit(...at, 'convPackBackwardData', { w, packed, KH, KW, IC, OC, stride, pad });
+    const all = { ...tensors, KH, KW, stride };
+    c.runs.images('backward', stage.label, words, 'convBackwardData', all, packedBytes);
+  }
 }

@@ -19,7 +19,7 @@ const prefixBytes = 8;
 const packer = new Packr({ useRecords: false, variableMapSize: true });
 const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true });
 
-/** A message, or anything else that msgpack writes as a map of plain values; without `undefined`. */
+/** A message, or anything else that msgpack writes as a map of plain values; no `undefined`, and -0 arrives as 0. */
 export type Header = Readonly<Record<string, unknown>>;
 
 export interface Frame {

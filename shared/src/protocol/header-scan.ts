@@ -69,11 +69,11 @@ export function headerTrouble(
       return 'a key of the header is not a text';
     if (parent) parent.left--;
     at += value.bytes;
+    if (at > bytes.length) return 'the header ends inside a value';
     if (value.inside > bytes.length - at) return 'the header declares more values than it has bytes';
     if (value.inside > 0) open.push({ left: value.inside, map: value.kind === 'map' });
     if (open.length > limits.headerDepth) return `the header nests deeper than ${limits.headerDepth}`;
     while (open.at(-1)?.left === 0) open.pop();
   } while (open.length > 0);
-  if (at > bytes.length) return 'the header ends inside a value';
   return at === bytes.length ? null : `${bytes.length - at} bytes follow the header's map`;
 }

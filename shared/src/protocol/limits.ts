@@ -24,7 +24,7 @@ export const limitTable = {
   // Frames. No frame depends on the model's size: vectors travel in parts, so a stranger cannot make either
   // side keep more than one part, and heartbeats pass between the parts on a slow link.
   headerBytes: limit(256 * KiB, 'bytes', 'FRAME_TOO_LARGE', 'msgpack header of a frame'),
-  headerItems: limit(20_000, 'items', 'FRAME_TOO_LARGE', 'values inside a header'),
+  headerItems: limit(20_000, 'items', 'FRAME_MALFORMED', 'values inside a header'),
   headerDepth: limit(8, 'items', 'FRAME_MALFORMED', 'maps and lists inside one another in a header'),
   partBytes: limit(MiB, 'bytes', 'FRAME_TOO_LARGE', 'payload of one part of weights or of a gradient'),
   momentsBytes: limit(4 * MiB, 'bytes', 'FRAME_TOO_LARGE', 'payload of moments or batch-norm sums'),

@@ -122,7 +122,8 @@ for (const dtype of dtypes) {
         const schedule = harness.buffer('i32', program.length, (i) => program[i] as number);
         const calls = [sumCall(s, schedule, 0, out.offset)];
         checkCalls(harness, calls, [
-          { name: 'out', buffer: out, tolerance: 1e-5 },
+          // Leaves reach 1000 and may cancel: the error is relative to them, not to what is left.
+          { name: 'out', buffer: out, tolerance: 1e-5, floor: 1000 },
           { name: 'slots', buffer: s.slots, tolerance: 0 },
         ]);
         const found = runCalls(harness, 'fma-wide', calls).read(out);

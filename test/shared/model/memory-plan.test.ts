@@ -176,7 +176,7 @@ test('a program beyond 4 GiB is refused with the figure and what to change', (t)
   t.true((bytes as number) > largestArenaBytes);
   t.regex(
     error.message,
-    new RegExp(`1024 images needs an arena of ${((bytes as number) / 2 ** 30).toFixed(2)} GiB`),
+    new RegExp(`1024 images needs an arena of about ${((bytes as number) / 2 ** 30).toFixed(2)} GiB`),
   );
   t.regex(error.advice, /shardsPerStep/);
   t.true(compile(model, 16).arenaBytes <= largestArenaBytes);

@@ -83,6 +83,8 @@ export class RankPool {
 
   /** Gives a task to the next free rank. Never rejects. */
   async run<T extends RankTask>(task: T): Promise<Outcome<ReportOf<T>>> {
+    // piscina would queue it for threads that never come.
+    if (this.closing) return { ok: false, reason: 'the pool is closed' };
     try {
       return { ok: true, report: (await this.pool.run(task)) as ReportOf<T> };
     } catch (thrown) {

@@ -24,8 +24,14 @@ ready.promise.catch(() => {});
 export const rankApi = {
   /** Builds the rank: compiles nothing, allocates its arena. */
   setUp(setup: RankSetup): void {
-    rank = new Rank(setup);
-    ready.resolve(rank);
+    try {
+      rank = new Rank(setup);
+      ready.resolve(rank);
+    } catch (thrown) {
+      // Tasks that wait for this rank must fail, and not wait for ever.
+      ready.reject(thrown);
+      throw thrown;
+    }
   },
   /** Facts for people: bytes of the arena and of the thread's heap. */
   describe(): { threadId: number; arenaBytes: number; heapBytes: number } {

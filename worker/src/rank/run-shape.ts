@@ -81,9 +81,10 @@ export function bayBytesOf(recipe: Recipe, model: Model, counts: SplitCounts): n
 }
 
 /** How a recipe's programs are compiled, but for their place. */
-function compileOptionsOf({ batchNormEpsilon, batchNorm, batchSize }: Recipe): CompileOptions {
+function compileOptionsOf({ batchNormEpsilon, convolution, batchNorm, batchSize }: Recipe): CompileOptions {
   return {
     batchNormEpsilon,
+    convolution,
     ...(batchNorm === 'sync' ? { sync: { batchSamples: batchSize, shift: 0 } } : {}),
   };
 }

@@ -17,6 +17,8 @@ export class ThreadApi<Api extends object> {
   private readonly remote: Remote<Api>;
   /** Rejects when the port closes, that is when its thread has ended. */
   private readonly gone: Promise<never>;
+  /** Calls under way: the first answer must not let the process end while another one is awaited. */
+  private pending = 0;
 
   constructor(port: MessagePort) {
     this.port = port;
@@ -31,11 +33,13 @@ export class ThreadApi<Api extends object> {
 
   /** Calls a method: `api.call((remote) => remote.describe())`. Rejects when the thread ends first. */
   async call<T>(ask: (remote: Remote<Api>) => Promise<T>): Promise<T> {
+    this.pending += 1;
     this.port.ref();
     try {
       return await Promise.race([ask(this.remote), this.gone]);
     } finally {
-      this.port.unref();
+      this.pending -= 1;
+      if (this.pending === 0) this.port.unref();
     }
   }
 

@@ -107,8 +107,10 @@ export class Workbench {
     const key = [mode, size, ...(sync ? [sync.batchSamples, sync.shift] : [])].join(' ');
     const known = this.programs.get(key);
     if (known) return known;
-    const { batchNormEpsilon } = recipe;
-    const program = cut(compileProgram(model, mode, size, { batchNormEpsilon, ...(sync ? { sync } : {}) }));
+    const { batchNormEpsilon, convolution } = recipe;
+    const program = cut(
+      compileProgram(model, mode, size, { batchNormEpsilon, convolution, ...(sync ? { sync } : {}) }),
+    );
     const table = normalisationTable(dataset.mean, dataset.deviation, dataset.channels);
     this.arena.float32(program.regions.pixelTable, table.length).set(table);
     this.programs.set(key, program);

@@ -1,19 +1,21 @@
 // Winograd convolution F(4x4, 3x3), gradient of the weights: the exact gradient of what winograd-forward.ts computes.
 //
-// With V = B^T x B and P = A dy A^T for each tile: dU = sum over tiles of V^T P, element by element, and dw = G^T dU G. The tiles
-// are cut into blocks by the shape alone; a block's sum is formed in one accumulator, tile after tile, and the
-// blocks' sums are added in order.
+// With V = B^T x B and P = A dy A^T for each tile: dU = sum over tiles of V^T P, element by element, and dw = G^T dU G.
+// The tiles are cut into blocks by the shape alone; a block's sum is formed in one accumulator, tile after tile, and
+// the blocks' sums are added in order.
 import { tileWeights4, tileWeights6 } from './conv-weights-tile';
 import { NR, SIX_ROWS, channelStride } from './lanes';
 import { placeTile } from './tile-store';
 import { transformInputs } from './winograd-inputs';
 import {
-  ELEMENTS, TRANSFORM_BYTES, edgeBytes, gatherTile, planeBytes, tileBytes, transformFilterGradient, transformGradient,
+  ELEMENTS, GROUPS, TRANSFORM_BYTES, edgeBytes, planeBytes, tileBytes, transformFilterGradient, transformGradient,
 } from './winograd-tiles';
 
 /** Tiles of a block when there are many. */
 const BLOCK: i32 = 96;
-/** So many tiles are one block, or as many as there are output channels: then V of all tiles is smaller than all of dU. */
+/**
+ * So many tiles are one block, or as many as there are output channels: then V of all tiles is smaller than all of dU.
+ */
 const LEAST_SINGLE: i32 = 128;
 
 /** Bytes in front of the buffers: one product tile of 6 x 16. */
@@ -24,9 +26,22 @@ function tilesOfBlock(tiles: i32, OC: i32): i32 {
   return tiles <= max(LEAST_SINGLE, (OC + 15) & ~15) ? tiles : BLOCK;
 }
 
+/** Copies rows x across pixels of `bytes` bytes to out [4][4][bytes], zeros beyond. */
+function gatherPanel(from: usize, row: i32, pixel: i32, bytes: i32, rows: i32, across: i32, out: usize): void {
+  for (let r = 0; r < 4; r++) {
+    for (let c = 0; c < 4; c++) {
+      const inside = r < rows && c < across;
+      for (let i = 0; i < bytes; i += 16) {
+        v128.store(out + i, inside ? v128.load(from + r * row + c * pixel + i) : f32x4.splat(0));
+      }
+      out += bytes;
+    }
+  }
+}
+
 /**
- * P = A dy A^T for tiles first .. first + count - 1 and one panel of NR output channels from `channel` on, into p [36][count][NR].
- * Columns beyond the padded channels are left undefined.
+ * P = A dy A^T for tiles first .. first + count - 1 and one panel of NR output channels from `channel` on, into p
+ * [36][count][NR]. Columns beyond the padded channels are left undefined.
  */
 function transformGradients(
   dy: usize, halo: i32, N: i32, H: i32, W: i32, C: i32, channel: i32,
@@ -37,19 +52,22 @@ function transformGradients(
   const pixel = 4 * channelStride(C);
   const row = (W + 2 * halo) * pixel;
   const imageBytes = (H + 2 * halo) * row;
-  const groups = (min(NR, channelStride(C) - channel) + 7) >> 3;
+  const bytes = 4 * min(NR, channelStride(C) - channel);
+  const groups = (bytes + 31) >> 5;
   // As in transformInputs: the last pixel of the tensor may be too short for a group of 8.
   const last = (pixel & 16) != 0 ? N * tilesY * tilesX - 1 : -1;
   let ty = (first / tilesX) % tilesY;
   let tx = first % tilesX;
   let image = dy + first / (tilesY * tilesX) * imageBytes + halo * (row + pixel);
   for (let i = 0; i < count; i++) {
-    if (4 * ty + 4 <= H && 4 * tx + 4 <= W && first + i != last) {
-      const from = image + 4 * (ty * row + tx * pixel + channel);
+    const from = image + 4 * (ty * row + tx * pixel + channel);
+    const rows = min(4, H - 4 * ty);
+    const across = min(4, W - 4 * tx);
+    if (rows == 4 && across == 4 && first + i != last) {
       transformGradient(from, row, pixel, groups, p, plane, temporary);
     } else {
-      gatherTile(image, row, pixel, 0, H, W, 4 * ty, 4 * tx, 4, edge);
-      transformGradient(edge + 4 * channel, 4 * pixel, pixel, groups, p, plane, temporary);
+      gatherPanel(from, row, pixel, bytes, rows, across, edge);
+      transformGradient(edge, 4 * bytes, bytes, groups, p, plane, temporary);
     }
     p += 4 * NR;
     if (++tx == tilesX) {
@@ -81,19 +99,25 @@ function weightProduct(
   }
 }
 
-/** dw[..][..][IC][first .. first + columns - 1] = G^T du G of one panel. */
+/** dw [3][3][IC][..] = G^T du G for the `columns` output channels of one panel; dw: its first one. */
 function weightsOfPanel(
   du: usize, plane: i32, dw: usize, IC: i32, OC: i32, columns: i32, edge: usize, temporary: usize,
 ): void {
-  for (let j = 0; j < columns; j += 8) {
-    if (j + 8 <= columns) {
-      transformFilterGradient(IC, du + 4 * j, plane, 4 * NR, dw + 4 * j, 4 * IC * OC, 4 * OC, temporary);
-      continue;
-    }
-    for (let row = 0; row < IC; row++) {
-      transformFilterGradient(1, du + 4 * (j + row * NR), plane, 4 * NR, edge, 32, 0, temporary);
+  for (let row = 0; row < IC; row += GROUPS) {
+    const rows = min(GROUPS, IC - row);
+    for (let j = 0; j < columns; j += 8) {
+      const from = du + 4 * (row * NR + j);
+      const to = dw + 4 * (row * OC + j);
+      if (j + 8 <= columns) {
+        transformFilterGradient(rows, from, plane, 4 * NR, to, 4 * IC * OC, 4 * OC, temporary);
+        continue;
+      }
+      // Fewer than 8 columns: whole vectors aside, [3][3][rows][8], and then what belongs to the panel.
+      transformFilterGradient(rows, from, plane, 4 * NR, edge, 32 * GROUPS, 32, temporary);
       for (let tap = 0; tap < 9; tap++) {
-        memory.copy(dw + 4 * ((tap * IC + row) * OC + j), edge + 32 * tap, 4 * (columns - j));
+        for (let i = 0; i < rows; i++) {
+          memory.copy(to + 4 * (tap * IC + i) * OC, edge + 32 * (tap * GROUPS + i), 4 * (columns - j));
+        }
       }
     }
   }
@@ -102,8 +126,9 @@ function weightsOfPanel(
 /**
  * dw [3][3][IC][OC] = gradient of the weights of a 3x3 convolution of stride 1, summed over all N images; overwritten.
  *
- * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad. dy: [N][OH + 2 dyHalo][OW + 2 dyHalo][channelStride(OC)],
- * dyHalo any. scratch: `winogradBackwardWeightsScratchBytes(..)` bytes.
+ * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad.
+ * dy: [N][OH + 2 dyHalo][OW + 2 dyHalo][channelStride(OC)], dyHalo any.
+ * scratch: `winogradBackwardWeightsScratchBytes(..)` bytes.
  */
 export function winogradBackwardWeights(
   x: usize, xHalo: i32, dy: usize, dyHalo: i32, dw: usize,
@@ -127,7 +152,7 @@ export function winogradBackwardWeights(
   const duPlane = planeBytes(lanes * 4 * NR);
   const tile = scratch + TRANSFORM_BYTES;
   const edge = tile + TILE_BYTES;
-  const v = edge + edgeBytes(max(IC, OC));
+  const v = edge + edgeBytes(IC);
   // Six channels are read at a time, so up to two beyond the last of V: 64 bytes lie between.
   const p = v + ELEMENTS * vPlane + 64;
   const allDu = p + ELEMENTS * pPlane;

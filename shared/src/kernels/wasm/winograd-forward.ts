@@ -1,26 +1,34 @@
-// Winograd convolution F(4x4, 3x3), forward and gradient of the input: 36 matrix products instead of nine, over 16 times fewer rows.
+// Winograd convolution F(4x4, 3x3), forward and gradient of the input: 36 matrix products instead of nine, over 16
+// times fewer rows.
 //
-// Block of tiles by block of tiles: V = B^T x B; then, for each panel of NR output channels, M = V U in 36 products, and at once
-// y = A^T M A. So M is small, and V fits the second-level cache. One product element is summed over the input
-// channels in order, in one accumulator: the bits depend neither on the block nor on NR.
+// Block of tiles by block of tiles: V = B^T x B; then, for each panel of NR output channels, M = V U in 36 products,
+// and at once y = A^T M A. So M is small, and V fits the second-level cache. One product element is summed over the
+// input channels in order, in one accumulator: the bits depend neither on the block nor on NR.
 import { correlate } from './correlation';
 import { zeroHalo } from './halo';
 import { NR, channelStride } from './lanes';
 import { transformInputs } from './winograd-inputs';
+import { keepsTransformed, rawPanelBytes, transformPanel } from './winograd-pack';
 import { ELEMENTS, TRANSFORM_BYTES, edgeBytes, planeBytes, tileBytes, transformOutput } from './winograd-tiles';
 
-/** Bytes that V may take of the second-level cache (its products of one panel of 16 columns included). */
-const BLOCK_BYTES: i32 = 614400;
-/** Tiles of a block at least: below, the filters are read too often. */
+/** Bytes of V and of one panel's products in a block, of the second-level cache. */
+const BLOCK_BYTES: i32 = 307200;
+/** The same where each block transforms the filters anew: the fewer the better, though V leaves that cache. */
+const LARGE_BLOCK_BYTES: i32 = 4915200;
+/** Tiles of a block at least. */
 const LEAST_BLOCK: i32 = 24;
 
 /** Tiles of a block: a multiple of 6, the height of a product's register tile, unless there are fewer. */
-function tilesOfBlock(tiles: i32, channels: i32): i32 {
-  const fitting = BLOCK_BYTES / (4 * ELEMENTS * (channelStride(channels) + 16)) / 6 * 6;
+function tilesOfBlock(tiles: i32, channels: i32, kept: bool): i32 {
+  const bytes = kept ? BLOCK_BYTES : LARGE_BLOCK_BYTES;
+  const fitting = bytes / (4 * ELEMENTS * (channelStride(channels) + 16)) / 6 * 6;
   return min(tiles, max(LEAST_BLOCK, fitting));
 }
 
-/** y = A^T M A for tiles first .. first + count - 1 and `columns` channels; y: its first pixel's first of these channels. */
+/**
+ * y = A^T M A for tiles first .. first + count - 1 and `columns` channels; y: its first pixel's first of these
+ * channels.
+ */
 function transformOutputs(
   m: usize, plane: i32, columns: i32, first: i32, count: i32,
   y: usize, image: i32, row: i32, pixel: i32, H: i32, W: i32, edge: usize, temporary: usize,
@@ -60,7 +68,10 @@ function transformOutputs(
   }
 }
 
-/** The stride-free 3x3 correlation of x, padded by `pad` on every side, with transformed filters; all of y's interior is written. */
+/**
+ * The stride-free 3x3 correlation of x, padded by `pad` on every side, with transformed filters; all of y's interior is
+ * written.
+ */
 function correlateTiles(
   x: usize, xHalo: i32, packed: usize, y: usize, yHalo: i32,
   N: i32, H: i32, W: i32, IC: i32, OC: i32, pad: i32, scratch: usize,
@@ -74,7 +85,8 @@ function correlateTiles(
   const tilesY = (OH + 3) >> 2;
   const tilesX = (OW + 3) >> 2;
   const tiles = N * tilesY * tilesX;
-  const block = tilesOfBlock(tiles, IC);
+  const kept = keepsTransformed(IC, OC);
+  const block = tilesOfBlock(tiles, IC, kept);
   const lanes = channelStride(IC);
   const vTile = tileBytes(IC);
   const vPlane = planeBytes(block * vTile);
@@ -83,16 +95,23 @@ function correlateTiles(
   const edge = scratch + TRANSFORM_BYTES;
   const v = edge + edgeBytes(IC);
   const m = v + ELEMENTS * vPlane;
+  const ownU = m + ELEMENTS * mPlane;
+  const panelBytes = kept ? ELEMENTS * uPlane : rawPanelBytes(IC);
   for (let first = 0; first < tiles; first += block) {
     const count = min(block, tiles - first);
     transformInputs(x, xHalo, N, H, W, IC, pad, tilesY, tilesX, first, count, v, vPlane, edge, scratch);
-    let u = packed;
+    let panel = packed;
     for (let channel = 0; channel < channelStride(OC); channel += NR) {
       const columns = min(NR, channelStride(OC) - channel);
+      if (!kept) transformPanel(panel, IC, ownU, uPlane, scratch);
+      const u = kept ? panel : ownU;
       for (let e = 0; e < ELEMENTS; e++) {
-        correlate(1, 1, count, columns, 1, lanes, v + e * vPlane, 0, 0, 0, vTile, u, m + e * mPlane, 0, 0, 4 * NR);
-        u += uPlane;
+        correlate(
+          1, 1, count, columns, 1, lanes,
+          v + e * vPlane, 0, 0, 0, vTile, u + e * uPlane, m + e * mPlane, 0, 0, 4 * NR,
+        );
       }
+      panel += panelBytes;
       transformOutputs(
         m, mPlane, columns, first, count,
         inside + 4 * channel, (OH + 2 * yHalo) * yRow, yRow, yPixel, OH, OW, edge, scratch,
@@ -104,8 +123,9 @@ function correlateTiles(
 /**
  * y = 3x3 convolution of x with stride 1, with the packed filters of winogradPackForward.
  *
- * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad. y: [N][OH + 2 yHalo][OW + 2 yHalo][channelStride(OC)],
- * written whole: interior, padding lanes (zero) and halo (zero). OH = H + 2 pad - 2. scratch: `winogradScratchBytes(..)`.
+ * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad.
+ * y: [N][OH + 2 yHalo][OW + 2 yHalo][channelStride(OC)], written whole: interior, padding lanes (zero) and halo (zero);
+ * OH = H + 2 pad - 2. scratch: `winogradScratchBytes(..)`.
  */
 export function winogradForward(
   x: usize, xHalo: i32, packed: usize, y: usize, yHalo: i32,
@@ -119,8 +139,9 @@ export function winogradForward(
  * dx = gradient of the convolution's input: the correlation of dy, padded by 2 - pad, with the rotated filters, from
  * winogradPackBackwardData.
  *
- * dy: [N][OH + 2 dyHalo][OW + 2 dyHalo][channelStride(OC)] with zeros in the halo, any dyHalo. dx: [N][H][W][channelStride(IC)],
- * overwritten whole, padding lanes with zero. N .. pad describe the forward convolution, pad <= 2.
+ * dy: [N][OH + 2 dyHalo][OW + 2 dyHalo][channelStride(OC)] with zeros in the halo, any dyHalo.
+ * dx: [N][H][W][channelStride(IC)], overwritten whole, padding lanes with zero.
+ * N .. pad describe the forward convolution, pad <= 2. scratch: `winogradBackwardDataScratchBytes(..)`.
  */
 export function winogradBackwardData(
   dy: usize, dyHalo: i32, packed: usize, dx: usize,

@@ -1,7 +1,9 @@
-// Two-dimensional Winograd transforms of one tile, the sizes of their buffers, and tiles that hang over an image's edge.
+// Two-dimensional Winograd transforms of one tile, the sizes of their buffers, and tiles that hang over an image's
+// edge.
 //
-// An image is cut into tiles of 4 x 4 outputs, each from 6 x 6 inputs. A transformed tile has 36 elements for each channel; each
-// element has its own plane, because each is one matrix product over the channels. `winograd-geometry.ts` repeats the sizes.
+// An image is cut into tiles of 4 x 4 outputs, each from 6 x 6 inputs. A transformed tile has 36 elements for each
+// channel; each element has its own plane, because each is one matrix product over the channels. `winograd-geometry.ts`
+// repeats the sizes.
 import { channelStride } from './lanes';
 import {
   tileWinogradFilter, tileWinogradFilterGradient, tileWinogradGradient, tileWinogradInput, tileWinogradOutput,
@@ -12,8 +14,13 @@ import {
 @inline
 export const ELEMENTS: i32 = 36;
 
-/** Groups of 8 channels (or of 8 filters) that one transform takes at once: half-transformed, they fit the first-level cache. */
-const GROUPS: i32 = 8;
+/**
+ * Groups of 8 channels (or of 8 filters) that one transform takes at once: half-transformed, they fit the first-level
+ * cache.
+ */
+// @ts-ignore: decorator
+@inline
+export const GROUPS: i32 = 8;
 
 /** Scratch of every transform here: GROUPS half-transformed blocks of 36 x 8 floats at most. */
 // @ts-ignore: decorator
@@ -75,60 +82,52 @@ export function transformGradient(
 }
 
 /**
- * G w G^T for `rows` input channels and 8 output channels: w [3][3][..] with wTap bytes between kernel places and wRow between
- * input channels, into u with `plane` bytes between elements and uRow between input channels.
+ * G w G^T for at most GROUPS input channels (`rows`) and 8 output channels: w [3][3][..] with wTap bytes between kernel
+ * places and wRow between input channels, into u with `plane` bytes between elements and uRow between input channels.
  */
 export function transformFilter(
   rows: i32, w: usize, wTap: i32, wRow: i32, u: usize, plane: i32, uRow: i32, temporary: usize,
 ): void {
-  for (; rows > 0; rows -= GROUPS) {
-    const count = min(GROUPS, rows);
-    tileWinogradFilter(count, 3, w, 3 * wTap, wTap, wRow, temporary, 96, 32, 576);
-    tileWinogradFilter(count, 6, temporary, 32, 96, 576, u, plane, 6 * plane, uRow);
-    w += GROUPS * wRow;
-    u += GROUPS * uRow;
-  }
+  tileWinogradFilter(rows, 3, w, 3 * wTap, wTap, wRow, temporary, 96, 32, 576);
+  tileWinogradFilter(rows, 6, temporary, 32, 96, 576, u, plane, 6 * plane, uRow);
 }
 
 /** G^T du G, the other way round: du as u above, dw as w above. */
 export function transformFilterGradient(
   rows: i32, du: usize, plane: i32, duRow: i32, dw: usize, dwTap: i32, dwRow: i32, temporary: usize,
 ): void {
-  for (; rows > 0; rows -= GROUPS) {
-    const count = min(GROUPS, rows);
-    tileWinogradFilterGradient(count, 6, du, 6 * plane, plane, duRow, temporary, 192, 32, 576);
-    tileWinogradFilterGradient(count, 3, temporary, 32, 192, 576, dw, dwTap, 3 * dwTap, dwRow);
-    du += GROUPS * duRow;
-    dw += GROUPS * dwRow;
+  tileWinogradFilterGradient(rows, 6, du, 6 * plane, plane, duRow, temporary, 192, 32, 576);
+  tileWinogradFilterGradient(rows, 3, temporary, 32, 192, 576, dw, dwTap, 3 * dwTap, dwRow);
+}
+
+/**
+ * Copies 6 x 6 pixels from (top, left) of an image to out [6][6][pixel bytes], zeros where the image has none.
+ *
+ * image: its pixel (0, 0); pixels exist from (-halo, -halo) to (H + halo - 1, W + halo - 1).
+ */
+export function gatherTile(
+  image: usize, row: i32, pixel: i32, halo: i32, H: i32, W: i32, top: i32, left: i32, out: usize,
+): void {
+  const first = min(6, max(0, -halo - left));
+  const end = max(first, min(6, W + halo - left));
+  for (let y = top; y < top + 6; y++) {
+    if (y < -halo || y >= H + halo) {
+      memory.fill(out, 0, 6 * pixel);
+    } else {
+      if (first > 0) memory.fill(out, 0, first * pixel);
+      memory.copy(out + first * pixel, image + y * row + (left + first) * pixel, (end - first) * pixel);
+      if (end < 6) memory.fill(out + end * pixel, 0, (6 - end) * pixel);
+    }
+    out += 6 * pixel;
   }
 }
 
 /**
- * Copies `size` x `size` pixels from (top, left) of an image to out [size][size][pixel bytes], zeros where the image has none.
- *
- * image: its pixel (0, 0); pixels exist from -halo to H + halo - 1 and W + halo - 1.
+ * Bytes for one gathered tile of 6 x 6 pixels, for 4 x 4 pixels of one panel, or for 9 x 8 x 8 weights, whichever is
+ * most; a transform may read 16 bytes beyond.
  */
-export function gatherTile(
-  image: usize, row: i32, pixel: i32, halo: i32, H: i32, W: i32, top: i32, left: i32, size: i32, out: usize,
-): void {
-  const first = min(size, max(0, -halo - left));
-  const end = max(first, min(size, W + halo - left));
-  for (let i = 0; i < size; i++) {
-    const y = top + i;
-    if (y < -halo || y >= H + halo) {
-      memory.fill(out, 0, size * pixel);
-    } else {
-      memory.fill(out, 0, first * pixel);
-      memory.copy(out + first * pixel, image + y * row + (left + first) * pixel, (end - first) * pixel);
-      memory.fill(out + end * pixel, 0, (size - end) * pixel);
-    }
-    out += size * pixel;
-  }
-}
-
-/** Bytes for one gathered tile of 6 x 6 pixels, or for 4 x 4 outputs of one panel; a transform may read 16 bytes beyond. */
 // @ts-ignore: decorator
 @inline
 export function edgeBytes(channels: i32): i32 {
-  return (max(ELEMENTS * 4 * channelStride(channels), 1024) + 127) & ~63;
+  return (max(ELEMENTS * 4 * channelStride(channels), 2304) + 127) & ~63;
 }

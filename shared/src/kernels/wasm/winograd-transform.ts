@@ -1,14 +1,14 @@
 // The five one-dimensional transforms of Winograd's F(4x4, 3x3), on 8 channels at a time.
 //
-// A 3-tap filter g over 6 inputs d gives 4 outputs: y = A^T [(G g) * (B^T d)]: polynomials evaluated at 0, +-5/8, +-3/2 and
-// infinity, multiplied there, interpolated (Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural Networks"). These
-// points, oneDNN's, lose a quarter of the accuracy that 0, +-1, +-2 lose, at the same cost. All entries of A and B are
-// exact in float32; those of G are rounded.
+// A 3-tap filter g over 6 inputs d gives 4 outputs: y = A^T [(G g) * (B^T d)]: polynomials evaluated at 0, +-5/8, +-3/2
+// and infinity, multiplied there, interpolated (Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural
+// Networks"). These points, oneDNN's, lose a quarter of the accuracy that 0, +-1, +-2 lose, at the same cost. All
+// entries of A and B are exact in float32; those of G are rounded.
 //
-// A pass transforms the columns of `groups` blocks; a two-dimensional transform is one pass down the columns into scratch and one
-// along the rows out of it. Within a group, `count` vectors are read at from, from + fromStep, .. and written at to, to + toStep,
-// ..; the elements of one vector are fromStride and toStride apart; the next group begins fromGroup and toGroup further on.
-// All distances in bytes.
+// A pass transforms the columns of `groups` blocks; a two-dimensional transform is one pass down the columns into
+// scratch and one along the rows out of it. Within a group, `count` vectors are read at from, from + fromStep, .. and
+// written at to, to + toStep, ..; the elements of one vector are fromStride and toStride apart; the next group begins
+// fromGroup and toGroup further on. All distances in bytes.
 //
 // p0, p1, .. are the elements' first four channels, q0, q1, .. the next four: V8's revectorization makes one 256-bit
 // operation of each pair p, q. It needs the adjacent stores at the end and `do ... while (--n)`; the entry exports the
@@ -43,7 +43,8 @@ export function tileWinogradInput(
     let s0 = from;
     let t0 = to;
     do {
-      const s1 = s0 + fromStride, s2 = s1 + fromStride, s3 = s2 + fromStride, s4 = s3 + fromStride, s5 = s4 + fromStride;
+      const s1 = s0 + fromStride, s2 = s1 + fromStride, s3 = s2 + fromStride;
+      const s4 = s3 + fromStride, s5 = s4 + fromStride;
       const t1 = t0 + toStride, t2 = t1 + toStride, t3 = t2 + toStride, t4 = t3 + toStride, t5 = t4 + toStride;
       const p0 = v128.load(s0), q0 = v128.load(s0, 16);
       const p1 = v128.load(s1), q1 = v128.load(s1, 16);
@@ -56,8 +57,10 @@ export function tileWinogradInput(
       const pOddA = MADD(minusB2, p1, p3), qOddA = MADD(minusB2, q1, q3);
       const pEvenB = MADD(minusA2, p2, p4), qEvenB = MADD(minusA2, q2, q4);
       const pOddB = MADD(minusA2, p1, p3), qOddB = MADD(minusA2, q1, q3);
-      const pZero = MADD(product, p0, MADD(minusSum, p2, p4)), qZero = MADD(product, q0, MADD(minusSum, q2, q4));
-      const pInfinite = MADD(product, p1, MADD(minusSum, p3, p5)), qInfinite = MADD(product, q1, MADD(minusSum, q3, q5));
+      const pZero = MADD(product, p0, MADD(minusSum, p2, p4));
+      const qZero = MADD(product, q0, MADD(minusSum, q2, q4));
+      const pInfinite = MADD(product, p1, MADD(minusSum, p3, p5));
+      const qInfinite = MADD(product, q1, MADD(minusSum, q3, q5));
       const pPlusA = MADD(a, pOddA, pEvenA), qPlusA = MADD(a, qOddA, qEvenA);
       const pMinusA = MADD(minusA, pOddA, pEvenA), qMinusA = MADD(minusA, qOddA, qEvenA);
       const pPlusB = MADD(b, pOddB, pEvenB), qPlusB = MADD(b, qOddB, qEvenB);
@@ -98,7 +101,8 @@ export function tileWinogradOutput(
     let s0 = from;
     let t0 = to;
     do {
-      const s1 = s0 + fromStride, s2 = s1 + fromStride, s3 = s2 + fromStride, s4 = s3 + fromStride, s5 = s4 + fromStride;
+      const s1 = s0 + fromStride, s2 = s1 + fromStride, s3 = s2 + fromStride;
+      const s4 = s3 + fromStride, s5 = s4 + fromStride;
       const t1 = t0 + toStride, t2 = t1 + toStride, t3 = t2 + toStride;
       const p0 = v128.load(s0), q0 = v128.load(s0, 16);
       const p1 = v128.load(s1), q1 = v128.load(s1, 16);
@@ -249,7 +253,8 @@ export function tileWinogradFilterGradient(
     let s0 = from;
     let t0 = to;
     do {
-      const s1 = s0 + fromStride, s2 = s1 + fromStride, s3 = s2 + fromStride, s4 = s3 + fromStride, s5 = s4 + fromStride;
+      const s1 = s0 + fromStride, s2 = s1 + fromStride, s3 = s2 + fromStride;
+      const s4 = s3 + fromStride, s5 = s4 + fromStride;
       const t1 = t0 + toStride, t2 = t1 + toStride;
       const p0 = v128.load(s0), q0 = v128.load(s0, 16);
       const p1 = v128.load(s1), q1 = v128.load(s1, 16);

@@ -1,0 +1,66 @@
+/** Cases of the Winograd convolution: rates count the direct convolution's operations, so they compare with its. */
+import { activationBytes } from '@lockstep/shared/kernels/kernel.ts';
+import { call } from '@lockstep/shared/kernels/table.ts';
+import {
+  winogradBackwardDataScratchBytes,
+  winogradBackwardWeightsScratchBytes,
+  winogradPackedBackwardDataBytes,
+  winogradPackedBytes,
+  winogradScratchBytes,
+} from '@lockstep/shared/kernels/winograd.ts';
+import type { KernelCase } from './kernel-case.ts';
+
+/** The three passes and both packings of one square 3x3 layer of stride 1, padding 1. */
+export function winogradLayer(N: number, size: number, IC: number, OC: number): KernelCase[] {
+  const shape = { N, H: size, W: size, IC, OC, pad: 1 };
+  const weightBytes = 36 * IC * OC;
+  const x = activationBytes(N, size, size, IC, 1);
+  const dy = activationBytes(N, size, size, OC, 1);
+  const label = `${IC} -> ${OC}, ${size} x ${size}, 3 x 3/1, N ${N}`;
+  const calls: KernelCase['make'][] = [
+    (place) =>
+      call('winogradForward', {
+        x: place(x),
+        xHalo: 1,
+        packed: place(winogradPackedBytes(IC, OC)),
+        y: place(activationBytes(N, size, size, OC, 0)),
+        yHalo: 0,
+        ...shape,
+        scratch: place(winogradScratchBytes(shape)),
+      }),
+    (place) =>
+      call('winogradBackwardData', {
+        dy: place(dy),
+        dyHalo: 1,
+        packed: place(winogradPackedBackwardDataBytes(IC, OC)),
+        dx: place(activationBytes(N, size, size, IC, 0)),
+        ...shape,
+        scratch: place(winogradBackwardDataScratchBytes(shape)),
+      }),
+    (place) =>
+      call('winogradBackwardWeights', {
+        x: place(x),
+        xHalo: 1,
+        dy: place(dy),
+        dyHalo: 1,
+        dw: place(weightBytes),
+        ...shape,
+        scratch: place(winogradBackwardWeightsScratchBytes(shape)),
+      }),
+    (place) =>
+      call('winogradPackForward', {
+        w: place(weightBytes),
+        packed: place(winogradPackedBytes(IC, OC)),
+        IC,
+        OC,
+      }),
+    (place) =>
+      call('winogradPackBackwardData', {
+        w: place(weightBytes),
+        packed: place(winogradPackedBackwardDataBytes(IC, OC)),
+        IC,
+        OC,
+      }),
+  ];
+  return calls.map((make) => ({ label, make }));
+}

@@ -1,0 +1,69 @@
+import test from 'ava';
+import { endInWords, LineProcess } from '@lockstep/scripts/src/peers/line-process.ts';
+import { PeerProcess } from '@lockstep/scripts/src/peers/peer-process.ts';
+
+function node(script: string): { file: string; args: string[] } {
+  return { file: process.execPath, args: ['--input-type=module', '-e', script] };
+}
+
+test('questions are answered line by line, and the end of the questions ends the child', async (t) => {
+  const echo = new LineProcess(node('process.stdin.pipe(process.stdout)'));
+  echo.send('one');
+  echo.send('two');
+  t.is(await echo.nextLine(30), 'one');
+  t.is(await echo.nextLine(30), 'two');
+  await echo.stop();
+  await t.throwsAsync(echo.nextLine(1), { message: /exit code 0/ });
+});
+
+test('a child that ends early says why', async (t) => {
+  const failing = new LineProcess(node('console.error("no torch here"); process.exit(3)'));
+  await t.throwsAsync(failing.nextLine(30), { message: 'it ended with exit code 3: no torch here' });
+  await failing.stop();
+});
+
+test('a program that is not there is a reason, too', async (t) => {
+  const nothing = new LineProcess({ file: '/nowhere/program', args: [] });
+  await t.throwsAsync(nothing.nextLine(30), { message: /ENOENT/ });
+  await nothing.stop();
+});
+
+test('a child that does not answer is given up, and killed when it does not end', async (t) => {
+  const silent = new LineProcess(node('setInterval(() => {}, 1000)'));
+  await t.throwsAsync(silent.nextLine(0.05), { message: /no answer within 0.05 s/ });
+  await silent.stop(0.05);
+  await t.throwsAsync(silent.nextLine(1), { message: /SIGKILL/ });
+});
+
+test('a peer: greeting, measurements, noise in between, failure', async (t) => {
+  const peer = await PeerProcess.start(
+    node(`
+      import { createInterface } from 'node:readline';
+      console.log('a banner of the library');
+      console.log('{"ready": {"version": "Fake 1", "detail": ""}}');
+      let asked = 0;
+      for await (const line of createInterface({ input: process.stdin })) {
+        const { measure } = JSON.parse(line);
+        if (++asked === 3) console.log('{"error": "out of breath"}');
+        else console.log('a warning\\n' + JSON.stringify({ imagesPerSecond: measure * 10, steps: 1, peakBytes: 1 }));
+      }`),
+  );
+  t.is(peer.ready.version, 'Fake 1');
+  t.is((await peer.measure(2)).imagesPerSecond, 20);
+  t.is((await peer.measure(3)).imagesPerSecond, 30);
+  await t.throwsAsync(peer.measure(1), { message: 'out of breath' });
+  await peer.stop();
+});
+
+test('a peer that cannot start rejects with its reason', async (t) => {
+  const reason = `console.log('{"error": "the kernel is not registered"}')`;
+  await t.throwsAsync(PeerProcess.start(node(reason)), { message: 'the kernel is not registered' });
+});
+
+test('the last line of the errors says most', (t) => {
+  t.is(
+    endInWords(1, null, 'Traceback\n  somewhere\nImportError: no torch\n\n'),
+    'it ended with exit code 1: ImportError: no torch',
+  );
+  t.is(endInWords(null, 'SIGKILL', ''), 'it ended with signal SIGKILL');
+});
