@@ -6,6 +6,7 @@ export interface ChaosCoordinatorOptions {
   readonly folder: string;
   readonly out: string;
   readonly port: number;
+  /** Without its length. */
   readonly recipe: readonly string[];
   readonly threads: number;
   readonly checkpointEvery: number;
@@ -14,13 +15,15 @@ export interface ChaosCoordinatorOptions {
 export class ChaosCoordinator {
   readonly lives: LockstepProcess[] = [];
   private readonly options: ChaosCoordinatorOptions;
-  private readonly onStep: (step: number) => void;
+  private readonly onStep: () => void;
   /** Steps committed, as far as is known here. */
   step = 0;
+  /** Commits of all lives: never goes back. */
+  commits = 0;
   /** Settles when the last fault of the coordinator is over. */
   busy: Promise<void> = Promise.resolve();
 
-  constructor(options: ChaosCoordinatorOptions, onStep: (step: number) => void) {
+  constructor(options: ChaosCoordinatorOptions, onStep: () => void) {
     this.options = options;
     this.onStep = onStep;
   }
@@ -29,10 +32,11 @@ export class ChaosCoordinator {
     return this.lives.at(-1) as LockstepProcess;
   }
 
-  /** A new life; every one but the first goes on from the newest checkpoint. */
-  start(): void {
+  /** A new life; every one but the first goes on from the newest checkpoint. @param steps null: no end */
+  start(steps: number | null = null): void {
     const life = this.lives.length + 1;
-    const { recipe } = this.options;
+    const length = steps === null ? ['--epochs', '100000'] : ['--steps', String(steps)];
+    const recipe = [...this.options.recipe, ...length];
     const process = startCoordinator({
       ...this.options,
       name: `coordinator-${life}`,
@@ -52,6 +56,7 @@ export class ChaosCoordinator {
     if (event.type === 'start') this.step = event['fromStep'] as number;
     if (event.type !== 'step') return;
     this.step = event['step'] as number;
-    this.onStep(this.step);
+    this.commits++;
+    this.onStep();
   }
 }

@@ -1,11 +1,12 @@
 /** One chaos run: a training that is disturbed by a plan, and has to end like the one that was left alone. */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { freePort, pause, resultOf, trainAlone } from '../helpers/cluster.ts';
+import { type JsonLine, parseLine } from '../helpers/lockstep-process.ts';
 import { ChaosCoordinator } from './chaos-coordinator.ts';
 import { ChaosPlace } from './chaos-nodes.ts';
-import { auditCommits } from './commit-ledger.ts';
+import { auditCommits, livesOf } from './commit-ledger.ts';
 import { type Fault, faultInWords, planFaults } from './fault-plan.ts';
 
 export interface ChaosOptions {
@@ -33,6 +34,8 @@ export interface ChaosReport {
 
 const shape = { nodes: 3, guests: 2, firstStep: 6 };
 const checkpointEvery = 5;
+/** Steps behind the last fault, and again behind the interruption. */
+const closingSteps = 5;
 
 /** Without a commit for so long the run hangs. Generous: CI machines are slow, and faults pile up. */
 const stallSeconds = 90;
@@ -74,6 +77,8 @@ class ChaosRun {
   private progressAt = performance.now();
   private failure: Error | null = null;
   private over = false;
+  /** The coordinator was told to end. */
+  private finishing = false;
   /** What must not happen, but does not end the run. */
   private readonly complaints: string[] = [];
 
@@ -84,14 +89,8 @@ class ChaosRun {
 
   async go(): Promise<ChaosReport> {
     const { seed, faults, threads } = this.options;
-    const plan = planFaults(seed, faults, shape);
-    const whole = [...recipe, '--steps', String(plan.steps), ...this.options.recipe];
-    this.say(`seed ${seed}: ${faults} faults in ${plan.steps} steps`);
-    const reference = await trainAlone(whole, this.folder);
-    this.say(
-      `undisturbed: ${reference.seconds.toFixed(1)} s, weights ${reference.weightsSha256.slice(0, 12)}`,
-    );
-
+    this.say(`seed ${seed}: ${faults} faults`);
+    const whole = [...recipe, ...this.options.recipe];
     const port = await freePort();
     const out = join(this.folder, 'run');
     const coordinator = new ChaosCoordinator(
@@ -109,29 +108,37 @@ class ChaosRun {
       if (slot < shape.nodes) place.start();
     }
     const { restless, calm } = this.watch();
+    let steps: number;
     try {
-      await Promise.race([this.disturb(plan.faults, coordinator), restless]);
+      await Promise.race([this.disturb(planFaults(seed, faults, shape), coordinator), restless]);
       this.say(`all ${faults} faults done at step ${coordinator.step}`);
-      await Promise.race([this.untilOver(coordinator), restless]);
+      steps = await Promise.race([this.finish(coordinator), restless]);
     } finally {
       this.over = true;
       calm();
     }
+    this.say(`the end at step ${steps}; the same undisturbed`);
+    const reference = await trainAlone([...whole, '--steps', String(steps)], this.folder);
     const result = resultOf(coordinator.process);
     const ledger = auditCommits(coordinator.events(), reference);
     const weightsSha256 = String(result['weightsSha256']);
-    const complaints = [...this.complaints, ...ledger.complaints];
+    const kept = auditCommits(livesOf(await this.keptLog(out)), reference);
+    const complaints = [
+      ...this.complaints,
+      ...ledger.complaints,
+      ...kept.complaints.map((complaint) => `events.jsonl: ${complaint}`),
+    ];
     if (coordinator.process.events.at(-1) !== result) {
       complaints.push("the coordinator's last line is not its result");
     }
     if (weightsSha256 !== reference.weightsSha256) {
       complaints.push(`weights ${weightsSha256} instead of ${reference.weightsSha256}`);
     }
-    if (result['samples'] !== reference.samples || result['steps'] !== plan.steps) {
+    if (result['samples'] !== reference.samples || result['steps'] !== steps) {
       complaints.push(`the result tells of ${result['steps']} steps and ${result['samples']} samples`);
     }
     return {
-      steps: plan.steps,
+      steps,
       samples: ledger.samples,
       weightsSha256,
       expectedSha256: reference.weightsSha256,
@@ -148,7 +155,8 @@ class ChaosRun {
   private async disturb(faults: readonly Fault[], coordinator: ChaosCoordinator): Promise<void> {
     const started: Promise<void>[] = [];
     for (const fault of faults) {
-      while (coordinator.step < fault.step) await pause(5);
+      const due = coordinator.commits + fault.gap;
+      while (coordinator.commits < due) await pause(5);
       await pause(fault.offset);
       const owner = fault.kind.startsWith('coordinator') ? coordinator : this.places[fault.slot];
       if (owner === undefined) throw new Error(`there is no place ${fault.slot}`);
@@ -181,8 +189,33 @@ class ChaosRun {
     await coordinator.process.waitFor('start', ({ type }) => type === 'start', stallSeconds);
   }
 
-  private async untilOver(coordinator: ChaosCoordinator): Promise<void> {
+  /**
+   * How many steps there are until all faults have happened depends on the machine. So the run has no end until
+   * then: it is interrupted, and goes on for a few steps more as one that has. @returns the steps of the whole
+   */
+  private async finish(coordinator: ChaosCoordinator): Promise<number> {
+    const due = coordinator.commits + closingSteps;
+    while (coordinator.commits < due) await pause(5);
+    this.finishing = true;
+    const interrupted = coordinator.process;
+    await interrupted.stop('SIGINT', stallSeconds);
+    const done = interrupted.last('result')?.['steps'];
+    if (typeof done !== 'number') throw interrupted.trouble('was interrupted and ended without a result');
+    coordinator.start(done + closingSteps);
     await coordinator.process.ended;
+    return done + closingSteps;
+  }
+
+  /** The run's own log; of a long run the older half lies beside it. */
+  private async keptLog(out: string): Promise<JsonLine[]> {
+    const older = await readFile(join(out, 'events.1.jsonl'), 'utf8').catch(() => '');
+    const text = older + (await readFile(join(out, 'events.jsonl'), 'utf8'));
+    const lines = text.split('\n').filter((line) => line !== '');
+    return lines.map((line) => {
+      const event = parseLine(line);
+      if (event === null) this.complaints.push(`a line of events.jsonl is no event: ${line.slice(0, 200)}`);
+      return event ?? { type: 'none' };
+    });
   }
 
   /** Rejects as soon as something is wrong that waiting will not mend. */
@@ -193,7 +226,7 @@ class ChaosRun {
       if (this.failure !== null) reject(this.failure);
       const { process, step, busy } = this.coordinator as ChaosCoordinator;
       const ended = process.end;
-      if (ended !== null && ended.signal !== 'SIGKILL' && ended.code !== 0) {
+      if (ended !== null && ended.signal !== 'SIGKILL' && ended.code !== 0 && !this.finishing) {
         void busy.then(() => reject(process.trouble('ended')));
       }
       if (performance.now() - this.progressAt > stallSeconds * 1000) {

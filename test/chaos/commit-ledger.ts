@@ -51,6 +51,16 @@ export function auditCommits(lives: readonly (readonly JsonLine[])[], reference:
   return { complaints, commits, repeated, samples };
 }
 
+/** The lives of a run in its own log: each begins with a start. */
+export function livesOf(log: readonly JsonLine[]): JsonLine[][] {
+  const lives: JsonLine[][] = [];
+  for (const event of log) {
+    if (event.type === 'start' || lives.length === 0) lives.push([]);
+    lives.at(-1)?.push(event);
+  }
+  return lives;
+}
+
 /** The first step that is not the reference's. */
 function differences(steps: readonly StepFigures[], reference: Reference): string[] {
   if (steps.length !== reference.steps.length) {

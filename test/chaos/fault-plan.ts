@@ -35,8 +35,8 @@ export interface Fault {
   /** From 1. */
   readonly number: number;
   readonly kind: FaultKind;
-  /** Happens when so many steps are committed... */
-  readonly step: number;
+  /** Happens when so many steps were committed since the fault before... */
+  readonly gap: number;
   /** ... and so many milliseconds have passed: anywhere inside the next step. */
   readonly offset: number;
   /** Which node; for `join` a place that is empty otherwise. */
@@ -51,13 +51,6 @@ export interface Fault {
   readonly bit: number;
 }
 
-export interface FaultPlan {
-  readonly seed: number;
-  readonly faults: readonly Fault[];
-  /** Steps that the run needs, so that the last fault has some behind it. */
-  readonly steps: number;
-}
-
 export interface PlanShape {
   /** Nodes that are there from the start. */
   readonly nodes: number;
@@ -70,9 +63,8 @@ export interface PlanShape {
 /** Distinguishes these numbers from those of a recipe with the same seed. */
 const chaosStream = 0x0c4a05;
 
-/** Steps between two faults, at most; and behind the last one. */
+/** Steps between two faults, at most. */
 const widestGap = 4;
-const closingSteps = 8;
 
 /** Four words for draw `draw` of fault `index`. */
 function words(seed: number, index: number, draw: number): Quad {
@@ -112,13 +104,11 @@ function kindOf(seed: number, index: number): FaultKind {
 }
 
 /** Plans `count` faults; a longer plan of the same seed begins with the shorter one. */
-export function planFaults(seed: number, count: number, { nodes, guests, firstStep }: PlanShape): FaultPlan {
-  let step = firstStep;
-  const faults = Array.from({ length: count }, (_, index): Fault => {
+export function planFaults(seed: number, count: number, { nodes, guests, firstStep }: PlanShape): Fault[] {
+  return Array.from({ length: count }, (_, index): Fault => {
     const kind = kindOf(seed, index);
     const [gap, offset, slot, length] = words(seed, index, 2);
     const [direction, amount, after, bit] = words(seed, index, 3);
-    if (index > 0) step += 1 + toIndex(gap, widestGap);
     const [shortest, longest] = durations[kind];
     const amounts: Partial<Record<FaultKind, number>> = {
       slow: between(amount, 50_000, 2_000_000),
@@ -128,7 +118,7 @@ export function planFaults(seed: number, count: number, { nodes, guests, firstSt
     return {
       number: index + 1,
       kind,
-      step,
+      gap: index === 0 ? firstStep : 1 + toIndex(gap, widestGap),
       offset: between(offset, 0, 120),
       slot: kind === 'join' ? nodes + toIndex(slot, guests) : toIndex(slot, nodes),
       milliseconds: between(length, shortest, longest),
@@ -139,7 +129,6 @@ export function planFaults(seed: number, count: number, { nodes, guests, firstSt
       bit: bit % 8,
     };
   });
-  return { seed, faults, steps: step + closingSteps };
 }
 
 /** One line for people. */

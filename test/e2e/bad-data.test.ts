@@ -2,8 +2,8 @@
 
 import { readdir, readFile, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { modelFor } from '@lockstep/worker/rank/run-shape.ts';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import { modelFor } from '@lockstep/worker/rank/run-shape.ts';
 import test, { type ExecutionContext } from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
 import { type Ended, lockstep } from '../helpers/command-line.ts';

@@ -66,8 +66,8 @@ export const nodeToCoordinator = z.discriminatedUnion('type', [
   }),
   /**
    * Batch-norm mode `sync`: what a subtree adds to one point of the step. Payload: float64 `[channels][2]`,
-   * forward (mean, M2), backward (sum dy, sum dy*xhat). Of L layers the points 0..L-1 are the forward ones in
-   * layer order, L..2L-1 the backward ones in reverse. A subtree sends its points in order.
+   * forward (mean, M2), backward (sum dy, sum dy*(z - mean)). Of L layers the points 0..L-1 are the forward ones in
+   * the order of `Layout.syncLayers`, L..2L-1 the backward ones in reverse. A subtree sends its points in order.
    */
   z.strictObject({ type: z.literal('sync-part'), assignment, step, subtree, point: fields.shard }),
   /** Payload: int32 `[count]`, the predicted class of each sample. */

@@ -81,7 +81,7 @@ export function bayBytesOf(recipe: Recipe, model: Model, counts: SplitCounts): n
 }
 
 /** How a recipe's programs are compiled, but for their place. */
-function compileOptionsOf({ batchNormEpsilon, batchNorm, batchSize, convolution }: Recipe): CompileOptions {
+function compileOptionsOf({ batchNormEpsilon, convolution, batchNorm, batchSize }: Recipe): CompileOptions {
   return {
     batchNormEpsilon,
     convolution,
