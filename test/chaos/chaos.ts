@@ -5,6 +5,9 @@
 import { parseArgs } from 'node:util';
 import { commandFlags, runChaos } from './chaos-run.ts';
 
+// The children are killed as this process exits, so it has to exit and not just die.
+for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1));
+
 const { values } = parseArgs({
   options: {
     faults: { type: 'string', default: '200' },

@@ -13,7 +13,18 @@ import {
 } from '../helpers/cluster.ts';
 import type { LockstepProcess } from '../helpers/lockstep-process.ts';
 
-const recipe = ['--model', 'resnet20', '--dataset', 'synthetic', '--batch-size', '16', '--shards', '8', '--steps', '60'];
+const recipe = [
+  '--model',
+  'resnet20',
+  '--dataset',
+  'synthetic',
+  '--batch-size',
+  '16',
+  '--shards',
+  '8',
+  '--steps',
+  '60',
+];
 const seconds = 90;
 
 const reference = new Map<string, Promise<Reference>>();
@@ -33,7 +44,11 @@ async function start(folder: string, minNodes: number, flags: readonly string[] 
 }
 
 function step(coordinator: LockstepProcess, number: number) {
-  return coordinator.waitFor(`step ${number}`, ({ type, step: at }) => type === 'step' && at === number, seconds);
+  return coordinator.waitFor(
+    `step ${number}`,
+    ({ type, step: at }) => type === 'step' && at === number,
+    seconds,
+  );
 }
 
 test.serial('kill -9 of one of two nodes: the other one takes over within the limit', (t) =>
@@ -67,23 +82,29 @@ test.serial('a node that is stopped is noticed by its silence, comes back and go
   }),
 );
 
-test.serial('a node joins late, another one leaves by Ctrl-C; then nobody is there until somebody comes', (t) =>
-  withFolder(async (folder) => {
-    const { port, coordinator } = await start(folder, 1);
-    const first = startNode({ folder, name: 'first', port });
-    await step(coordinator, 5);
-    const second = startNode({ folder, name: 'second', port, threads: 2 });
-    await coordinator.waitFor('the second', (e) => e.type === 'node-joined' && e['name'] === 'second', seconds);
-    await first.stop('SIGINT');
-    const left = await coordinator.waitFor('the first', ({ type }) => type === 'node-left', seconds);
-    t.is(left['code'], null);
-    await second.stop('SIGINT');
-    await coordinator.waitFor('waiting', (e) => e.type === 'waiting' && Number(e['step']) > 1, seconds);
-    const third = startNode({ folder, name: 'third', port });
-    await coordinator.ended;
-    t.is(resultOf(coordinator)['weightsSha256'], (await alone(folder)).weightsSha256);
-    t.is((await third.ended).code, 0);
-  }),
+test.serial(
+  'a node joins late, another one leaves by Ctrl-C; then nobody is there until somebody comes',
+  (t) =>
+    withFolder(async (folder) => {
+      const { port, coordinator } = await start(folder, 1);
+      const first = startNode({ folder, name: 'first', port });
+      await step(coordinator, 5);
+      const second = startNode({ folder, name: 'second', port, threads: 2 });
+      await coordinator.waitFor(
+        'the second',
+        (e) => e.type === 'node-joined' && e['name'] === 'second',
+        seconds,
+      );
+      await first.stop('SIGINT');
+      const left = await coordinator.waitFor('the first', ({ type }) => type === 'node-left', seconds);
+      t.is(left['code'], null);
+      await second.stop('SIGINT');
+      await coordinator.waitFor('waiting', (e) => e.type === 'waiting' && Number(e['step']) > 1, seconds);
+      const third = startNode({ folder, name: 'third', port });
+      await coordinator.ended;
+      t.is(resultOf(coordinator)['weightsSha256'], (await alone(folder)).weightsSha256);
+      t.is((await third.ended).code, 0);
+    }),
 );
 
 test.serial('a coordinator that is killed goes on with --resume, and its nodes find it again', (t) =>

@@ -4,7 +4,18 @@ import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
 import { freePort, resultOf, startCoordinator, startNode, trainAlone } from '../helpers/cluster.ts';
 
-const recipe = ['--model', 'lenet5', '--dataset', 'synthetic', '--batch-size', '60', '--shards', '7', '--steps', '40'];
+const recipe = [
+  '--model',
+  'lenet5',
+  '--dataset',
+  'synthetic',
+  '--batch-size',
+  '60',
+  '--shards',
+  '7',
+  '--steps',
+  '40',
+];
 const seconds = 60;
 
 /** Runs the recipe on a cluster and returns its result. */

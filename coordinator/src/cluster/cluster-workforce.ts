@@ -4,6 +4,7 @@
  */
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
+import type { StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
 import { decompose } from '@lockstep/shared/protocol/subtree.ts';
 import type { RankHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { Side } from '@lockstep/worker/rank/store.ts';
@@ -18,7 +19,9 @@ import type {
 import type { RunListener } from '../metrics/events.ts';
 import { attemptLimit } from '../plan/assignment.ts';
 import { apportion, contiguousRuns, type Hand } from './apportion.ts';
+import { SyncStep } from '../reduce/sync-step.ts';
 import { LocalMember } from './local-member.ts';
+import { LocalSyncMember } from './local-sync-member.ts';
 import { LocalRanks } from './local-ranks.ts';
 import type { Delivery, Member, MemberEvents, Work } from './member.ts';
 import { decideGoingOn, decideStart } from './presence.ts';
@@ -34,6 +37,8 @@ export interface ClusterSetup {
   /** Whether the threads of this process compute shards, or only reduce. */
   readonly computes: boolean;
   readonly minNodes: number;
+  /** Batch-norm mode `sync`: all shards of a step advance together, so none changes hands but after a loss. */
+  readonly sync: boolean;
   readonly listen: RunListener;
   readonly onLost: LostListener;
   /** The weights that the next tasks read. */
@@ -45,13 +50,16 @@ interface Step {
   readonly tasks: ReadonlyMap<number, ShardTask>;
   readonly meanSamples: number;
   readonly done: PromiseWithResolvers<boolean>;
+  /** In mode `sync`: the totals so far, and who is told of them. */
+  readonly sync: SyncStep | null;
+  readonly audience: Set<Member>;
 }
 
 export class ClusterWorkforce implements Workforce {
   lastDecision = 'nothing has been decided yet';
   private readonly setup: ClusterSetup;
   private readonly own: LocalRanks;
-  private readonly local: LocalMember;
+  private readonly local: LocalMember | LocalSyncMember;
   private readonly memberEvents: MemberEvents;
   private readonly members = new Map<number, Member>();
   private readonly contributors = new Set<string>();
@@ -67,14 +75,17 @@ export class ClusterWorkforce implements Workforce {
     this.own = new LocalRanks(setup.host.pool, setup.onLost);
     this.memberEvents = {
       onDelivery: (delivery) => this.deliver(delivery),
+      onPoint: (work, subtree, point, values) => this.takePoint(work, subtree, point, values),
       onFailure: (work, cause, reason) => this.fail(work, cause, reason),
     };
-    this.local = new LocalMember(
-      setup.host,
-      (shard) => this.current?.tasks.get(shard) as ShardTask,
-      this.memberEvents,
-      setup.onLost,
-    );
+    this.local = setup.sync
+      ? new LocalSyncMember(setup.host, this.memberEvents)
+      : new LocalMember(
+          setup.host,
+          (shard) => this.current?.tasks.get(shard) as ShardTask,
+          this.memberEvents,
+          setup.onLost,
+        );
     if (setup.computes) this.members.set(this.local.id, this.local);
   }
 
@@ -147,7 +158,15 @@ export class ClusterWorkforce implements Workforce {
       tasks: new Map(tasks.map((task) => [task.shard, task])),
       meanSamples: Math.max(1, tasks.reduce((sum, { samples }) => sum + samples.length, 0) / tasks.length),
       done: Promise.withResolvers<boolean>(),
+      sync: this.setup.sync
+        ? new SyncStep(
+            this.setup.host.layout,
+            tasks.map(({ samples }) => samples.length),
+          )
+        : null,
+      audience: new Set<Member>([this.local]),
     };
+    this.local.begin(planOf(tasks), tasks[0]?.side ?? 0);
     const stop = (): void => {
       if (!decideGoingOn(this.nodeCount, this.ownThreads).go) current.done.resolve(false);
     };
@@ -233,6 +252,7 @@ export class ClusterWorkforce implements Workforce {
     }
     const free = current.ledger.free();
     if (free.length > 0) this.give(current, free, hands);
+    if (this.setup.sync) return;
     for (const member of hands) {
       if (this.worksOf(member).length === 0) this.steal(current, member, hands);
     }
@@ -263,6 +283,10 @@ export class ClusterWorkforce implements Workforce {
     const subtrees = contiguousRuns(shards).flatMap((run) =>
       member.sums ? decompose(leaves, run) : shardsOf([run]).map((from) => ({ from, width: 1 })),
     );
+    if (current.sync !== null && !current.audience.has(member)) {
+      current.audience.add(member);
+      for (const total of current.sync.totals) member.total(current.ledger.step, total);
+    }
     const size = Math.ceil(subtrees.length / pieceLimit);
     const now = performance.now();
     member.record.started(now);
@@ -348,6 +372,14 @@ export class ClusterWorkforce implements Workforce {
     delivery.release();
   }
 
+  private takePoint(work: Work, subtree: Subtree, point: number, values: Float64Array): void {
+    const { current } = this;
+    if (current === null || current.sync === null || !this.isWanted(work)) return;
+    for (const total of current.sync.add(subtree, point, values)) {
+      for (const member of current.audience) member.total(current.ledger.step, total);
+    }
+  }
+
   private isWanted(work: Work): boolean {
     return this.current !== null && this.current.ledger.works.get(work.id) === work;
   }
@@ -408,4 +440,12 @@ export class ClusterWorkforce implements Workforce {
     this.decide(`work of ${work.member.name} goes out again: ${reason}`);
     this.distribute();
   }
+}
+
+/** The plan of a step, as far as its tasks tell. */
+function planOf(tasks: readonly ShardTask[]): StepPlan {
+  const { step = 0, epoch = 0 } = tasks[0] ?? {};
+  const shards = tasks.map(({ samples }) => samples);
+  const samples = shards.reduce((sum, { length }) => sum + length, 0);
+  return { step, epoch, stepInEpoch: 0, samples, shards, reason: 'all shards of the step' };
 }

@@ -43,7 +43,7 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
     const begun = performance.now();
     let closing = false;
     const workforce: ClusterWorkforce = new ClusterWorkforce({
-      ...{ host, computes, minNodes, listen, onLost },
+      ...{ host, computes, minNodes, listen, onLost, sync: recipe.batchNorm === 'sync' },
       onPublish: (step, side) => {
         weights.publish(step, side);
         for (const member of members.values()) member.sendWeights();

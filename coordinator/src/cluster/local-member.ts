@@ -48,6 +48,14 @@ export class LocalMember implements Member {
     this.pump();
   }
 
+  begin(): void {
+    // Slots are all that a step needs.
+  }
+
+  total(): void {
+    // Only in mode `sync`.
+  }
+
   takeBack(work: Work): boolean {
     const before = this.waiting.length;
     this.waiting = this.waiting.filter((job) => job.work !== work);

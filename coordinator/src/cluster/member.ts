@@ -1,6 +1,7 @@
 /** One that computes shards: the threads of this process, or a node. The workforce sees no difference. */
 import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
 import type { ShardReport } from '@lockstep/worker/rank/tasks.ts';
+import type { PointTotal } from '../reduce/sync-step.ts';
 import type { MemberRecord } from './member-record.ts';
 
 /** Subtrees given to one member in one piece; they are taken back in one piece too. */
@@ -28,6 +29,8 @@ export interface Delivery {
 /** What members tell the workforce. */
 export interface MemberEvents {
   readonly onDelivery: (delivery: Delivery) => void;
+  /** Batch-norm mode `sync`: what a subtree adds to a point. */
+  readonly onPoint: (work: Work, subtree: Subtree, point: number, values: Float64Array) => void;
   readonly onFailure: (work: Work, cause: 'not-finite' | 'rank-lost' | 'other', reason: string) => void;
 }
 
@@ -41,6 +44,8 @@ export interface Member {
   /** Whether work may be given: it has, or is getting, the right weights. */
   readonly fit: boolean;
   give(work: Work, samplesOf: (shard: number) => number): void;
+  /** Batch-norm mode `sync`: the whole batch at a point. */
+  total(step: number, point: PointTotal): void;
   /** Takes work back. @returns false when it has been begun here and will be finished */
   takeBack(work: Work, reason: string): boolean;
 }

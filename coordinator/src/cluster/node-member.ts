@@ -5,6 +5,7 @@ import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { NodeMessage, NodeToCoordinator } from '@lockstep/shared/protocol/messages.ts';
 import { noteAssigned, noteHashAsked, noteRevoked } from '@lockstep/shared/protocol/node-guard.ts';
 import type { Store } from '@lockstep/worker/rank/store.ts';
+import type { PointTotal } from '../reduce/sync-step.ts';
 import type { Guest } from './front-desk.ts';
 import type { Member, MemberEvents, Work } from './member.ts';
 import { MemberRecord } from './member-record.ts';
@@ -79,6 +80,10 @@ export class NodeMember implements Member {
     return true;
   }
 
+  total(step: number, { point, values }: PointTotal): void {
+    this.guest.link.send({ type: 'sync-total', step, point }, values);
+  }
+
   /** A message that passed the guard. */
   take(message: NodeToCoordinator, payload: Uint8Array): void {
     switch (message.type) {
@@ -86,6 +91,8 @@ export class NodeMember implements Member {
         return this.takePart(message, payload);
       case 'subtree-done':
         return this.finish(message, payload);
+      case 'sync-part':
+        return this.takePoint(message, payload);
       case 'failed': {
         const work = this.works.get(message.assignment);
         if (work === undefined) return;
@@ -139,6 +146,17 @@ export class NodeMember implements Member {
     this.staging.set(key, buffer);
     const notFinite = decodeFloats(payload, dtype, buffer.subarray(from, to));
     if (notFinite > 0) this.drop('GRADIENT_INVALID', `${notFinite} floats of a gradient are NaN or infinite`);
+  }
+
+  private takePoint({ assignment, subtree, point }: NodeMessage<'sync-part'>, payload: Uint8Array): void {
+    const work = this.works.get(assignment);
+    const tree = work?.subtrees[subtree];
+    if (work === undefined || tree === undefined) return;
+    const values = new Float64Array(payload.buffer, payload.byteOffset, payload.byteLength / 8);
+    if (!values.every((value) => Number.isFinite(value))) {
+      return this.drop('GRADIENT_INVALID', `batch-norm sums of point ${point} are NaN or infinite`);
+    }
+    this.setup.events.onPoint(work, tree, point, values);
   }
 
   private finish(message: NodeMessage<'subtree-done'>, payload: Uint8Array): void {

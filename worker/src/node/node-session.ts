@@ -178,8 +178,9 @@ export class NodeSession {
         return this.send({ type: 'released', assignment: message.assignment });
       case 'resynchronise':
         return this.desk?.forgetWeights();
-      case 'heartbeat':
       case 'sync-total':
+        return this.desk?.takeTotal(message, payload);
+      case 'heartbeat':
         return;
     }
   }

@@ -19,6 +19,7 @@ import type { Recipe } from '@lockstep/shared/recipe.ts';
 import { type FinishedPart, watchParts } from '../rank/part-watch.ts';
 import type { RankHost } from '../rank/rank-host.ts';
 import type { Side } from '../rank/store.ts';
+import { SyncCrew } from '../rank/sync-crew.ts';
 import type { ShardReport } from '../rank/tasks.ts';
 import type { Outbox } from './outbox.ts';
 import { OutletPool } from './outlet-pool.ts';
@@ -54,9 +55,15 @@ interface ShardJob {
 /** How often a rank may be lost with one shard before the node says that it cannot do it. */
 const attemptLimit = 3;
 
-/** Outboxes that a node needs for so many ranks: what is computed, and what is being sent. */
-export function outboxCount(ranks: number, shardsPerStep: number): number {
-  return Math.min(shardsPerStep, 2 * ranks + 2);
+/**
+ * Outboxes that a node needs for so many ranks: what is computed, and what is being sent. In batch-norm mode `sync` all
+ * of its subtrees advance together.
+ */
+export function outboxCount(
+  ranks: number,
+  { shardsPerStep, batchNorm }: Pick<Recipe, 'shardsPerStep' | 'batchNorm'>,
+): number {
+  return batchNorm === 'sync' ? shardsPerStep : Math.min(shardsPerStep, 2 * ranks + 2);
 }
 
 export class ShardDesk {
@@ -79,6 +86,12 @@ export class ShardDesk {
   private readonly reports = new Map<number, ShardReport>();
   private plan: StepPlan | null = null;
   private closed = false;
+  /** In batch-norm mode `sync`, else null. */
+  private readonly crew: SyncCrew | null;
+  /** The crew leaves the step before. */
+  private turning = false;
+  private early: CoordinatorMessage<'sync-total'>[] = [];
+  private earlyValues: Float64Array[] = [];
   computeSeconds = 0;
   shardsDone = 0;
   samplesDone = 0;
@@ -89,6 +102,13 @@ export class ShardDesk {
     this.onFinished = onFinished;
     this.outlets = new OutletPool(setup.host.store.layout.outboxes ?? 0);
     this.partCount = gradientParts(setup.host.layout).length;
+    this.crew =
+      setup.recipe.batchNorm === 'sync'
+        ? new SyncCrew(setup.host, true, {
+            onReport: (report) => this.takeReport(report),
+            onFailure: (shards, reason) => this.failShards(shards, reason),
+          })
+        : null;
   }
 
   get computing(): number {
@@ -138,6 +158,17 @@ export class ShardDesk {
     this.pump();
   }
 
+  /** The whole batch at a point, in batch-norm mode `sync`. */
+  takeTotal(message: CoordinatorMessage<'sync-total'>, payload: Uint8Array): void {
+    const values = new Float64Array(payload.buffer, payload.byteOffset, payload.byteLength / 8);
+    if (this.turning || message.step > this.step) {
+      this.early.push(message);
+      this.earlyValues.push(values);
+    } else if (message.step === this.step) {
+      this.crew?.total(message.point, values);
+    }
+  }
+
   evaluate(message: CoordinatorMessage<'evaluate'>): void {
     this.evaluations.push(message);
     this.pump();
@@ -153,13 +184,14 @@ export class ShardDesk {
   /** The connection is gone: nothing of it is worth finishing. */
   close(): void {
     this.closed = true;
-    for (const { assignment } of [...this.open]) this.discard(assignment);
+    for (const { assignment } of this.open.slice()) this.discard(assignment);
     this.evaluations = [];
     for (const shard of this.running.keys()) this.setup.host.store.control.revoke(shard);
   }
 
   /** Resolves when no rank works for this desk any more: the ranks may then have another one. */
   async idle(): Promise<void> {
+    await this.crew?.end();
     while (this.busyRanks > 0) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
@@ -169,6 +201,44 @@ export class ShardDesk {
     this.step = step;
     this.reports.clear();
     for (const [shard, old] of this.running) if (old !== step) this.setup.host.store.control.revoke(shard);
+    if (this.crew === null) return;
+    this.turning = true;
+    void this.crew.end().then(() => this.turn());
+  }
+
+  /** The crew is free for the newest step. */
+  private turn(): void {
+    this.turning = false;
+    this.crew?.begin(this.planOf(this.step), sideOf(this.step));
+    for (const [i, { step, point }] of this.early.entries()) {
+      if (step === this.step) this.crew?.total(point, this.earlyValues[i] as Float64Array);
+    }
+    this.early = [];
+    this.earlyValues = [];
+    this.pump();
+  }
+
+  private takeReport(report: ShardReport): void {
+    this.computeSeconds += report.loadSeconds + report.computeSeconds;
+    this.reports.set(report.shard, report);
+    this.shardsDone += 1;
+    this.samplesDone += report.samples;
+    for (const open of this.open.slice()) if (open.outbox !== null) this.sendDone(open);
+  }
+
+  private failShards(shards: readonly number[], reason: string): void {
+    const hit = this.open.filter(({ subtree }) => shardsOf(subtree).some((shard) => shards.includes(shard)));
+    for (const { assignment } of hit) this.failAssignment(assignment, 'rank-lost', reason);
+  }
+
+  /** What a subtree adds to a point goes out. */
+  private sendPoint(open: OpenSubtree, point: number, values: Float64Array): void {
+    const { assignment, index, step } = open;
+    if (open.outbox === null || this.closed) return;
+    if (!values.every((value) => Number.isFinite(value))) {
+      return this.failAssignment(assignment, 'not-finite', `batch-norm point ${point}`);
+    }
+    this.outbox.urgent(encodeFrame({ type: 'sync-part', assignment, step, subtree: index, point }, values));
   }
 
   private discard(assignment: number): void {
@@ -177,6 +247,8 @@ export class ShardDesk {
     this.jobs = this.jobs.filter(({ open }) => open.assignment !== assignment);
     this.outbox.takeBack(keyOf(assignment));
     for (const open of gone) this.letGo(open);
+    if (this.crew !== null && gone.length > 0)
+      this.crew.remove(gone.flatMap(({ subtree }) => shardsOf(subtree)));
   }
 
   private letGo(open: OpenSubtree): void {
@@ -187,6 +259,7 @@ export class ShardDesk {
 
   private pump(): void {
     if (this.closed) return;
+    if (this.turning) return;
     for (const open of this.open) if (open.outbox === null && !this.begin(open)) break;
     const { size } = this.setup.host.pool;
     while (this.busyRanks < size) {
@@ -223,7 +296,19 @@ export class ShardDesk {
     const missing = shards.filter((shard) => !this.reports.has(shard) && !this.running.has(shard));
     // All of them before any task: a shard's words of an older step would pass for finished parts.
     for (const shard of missing) store.control.begin(shard);
-    open.stopWatching = watchParts(store, layout, outbox, (part) => this.takePart(open, part));
+    const stopParts = watchParts(store, layout, outbox, (part) => this.takePart(open, part));
+    open.stopWatching = stopParts;
+    if (this.crew !== null) {
+      this.crew.add(missing.map((shard) => ({ shard, subtree: { ...subtree, outbox } })));
+      const stopPoints = this.crew.exchange.watch([subtree], (_, point, { values }) => {
+        this.sendPoint(open, point, values);
+      });
+      open.stopWatching = () => {
+        stopParts();
+        stopPoints();
+      };
+      return true;
+    }
     for (const shard of missing) this.jobs.push({ shard, open });
     this.sumLeftOver(open);
     return true;
@@ -261,7 +346,7 @@ export class ShardDesk {
     } finally {
       this.running.delete(shard);
       this.outlets.release(outbox);
-      for (const other of [...this.open]) {
+      for (const other of this.open.slice()) {
         if (other.outbox === null || other.step !== this.step || !shardsOf(other.subtree).includes(shard))
           continue;
         this.sumLeftOver(other);

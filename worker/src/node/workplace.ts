@@ -75,7 +75,7 @@ export async function openWorkplace(
       'Start the run with the other arithmetic.',
     );
   }
-  const outboxes = outboxCount(threads, recipe.shardsPerStep);
+  const outboxes = outboxCount(threads, recipe);
   const host = await startHost({ recipe, dataset, threads, kernels, state: [], outboxes });
   return { recipe, recipeSha256: recipeSha256(recipe), dataset, host };
 }
