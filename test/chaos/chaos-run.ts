@@ -65,7 +65,7 @@ export async function runChaos(options: ChaosOptions): Promise<ChaosReport> {
 /** The flags of `npm run chaos` that repeat a run. */
 export function commandFlags({ seed, faults, threads, recipe: more }: ChaosOptions): string {
   const own = `--faults ${faults} --seed ${seed} --threads ${threads}`;
-  return more.length === 0 ? own : `${own} --recipe '${more.join(' ')}'`;
+  return more.length === 0 ? own : `${own} --recipe='${more.join(' ')}'`;
 }
 
 class ChaosRun {

@@ -129,3 +129,18 @@ test.serial('a coordinator that is killed goes on with --resume, and its nodes f
     for (const node of nodes) t.is((await node.ended).code, 0);
   }),
 );
+
+test.serial('batch-norm over the whole batch: a node that is killed in a step, and one that comes', (t) =>
+  withFolder(async (folder) => {
+    const flags = ['--batch-norm', 'sync', '--steps', '25'];
+    const whole = await trainAlone([...recipe, ...flags], folder);
+    const { port, coordinator } = await start(folder, 2, flags);
+    const nodes = [0, 1].map((i) => startNode({ folder, name: `n${i}`, port }));
+    await step(coordinator, 4);
+    nodes[0]?.kill('SIGKILL');
+    await coordinator.waitFor('its loss', ({ type }) => type === 'node-left', seconds);
+    startNode({ folder, name: 'late', port, threads: 2 });
+    await coordinator.ended;
+    t.is(resultOf(coordinator)['weightsSha256'], whole.weightsSha256);
+  }),
+);

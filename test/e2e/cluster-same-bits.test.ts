@@ -4,7 +4,7 @@ import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
 import { freePort, resultOf, startCoordinator, startNode, trainAlone } from '../helpers/cluster.ts';
 
-const recipe = [
+const lenet = [
   '--model',
   'lenet5',
   '--dataset',
@@ -19,7 +19,13 @@ const recipe = [
 const seconds = 60;
 
 /** Runs the recipe on a cluster and returns its result. */
-async function trainOn(folder: string, name: string, threads: number, nodes: readonly number[]) {
+async function trainOn(
+  folder: string,
+  name: string,
+  threads: number,
+  nodes: readonly number[],
+  recipe: readonly string[] = lenet,
+) {
   const port = await freePort();
   const out = join(folder, name);
   const coordinator = startCoordinator({ folder, name, recipe, port, threads, minNodes: nodes.length, out });
@@ -32,8 +38,8 @@ async function trainOn(folder: string, name: string, threads: number, nodes: rea
 
 test.serial('1 and 2 threads, 1, 2 and 3 nodes, uneven threads, with and without own threads', (t) =>
   withFolder(async (folder) => {
-    const alone = await trainAlone(recipe, folder, 1);
-    t.is((await trainAlone(recipe, folder, 2)).weightsSha256, alone.weightsSha256);
+    const alone = await trainAlone(lenet, folder, 1);
+    t.is((await trainAlone(lenet, folder, 2)).weightsSha256, alone.weightsSha256);
     const shapes: [name: string, threads: number, nodes: number[]][] = [
       ['own-threads', 2, []],
       ['one-node', 0, [1]],
@@ -55,3 +61,36 @@ test.serial('1 and 2 threads, 1, 2 and 3 nodes, uneven threads, with and without
     }
   }),
 );
+
+const residual = [
+  '--model',
+  'resnet20',
+  '--dataset',
+  'synthetic',
+  '--batch-size',
+  '30',
+  '--shards',
+  '7',
+  '--steps',
+  '5',
+];
+
+for (const flags of [
+  ['--batch-norm', 'sync'],
+  ['--wire-dtype', 'bf16'],
+  ['--batch-norm', 'sync', '--wire-dtype', 'bf16'],
+]) {
+  test.serial(`${flags.join(' ')}: one thread, two nodes, own threads and a node`, (t) =>
+    withFolder(async (folder) => {
+      const recipe = [...residual, ...flags];
+      const alone = await trainAlone(recipe, folder, 1);
+      for (const [name, threads, nodes] of [
+        ['nodes', 0, [1, 2]],
+        ['mixed', 1, [1]],
+      ] as const) {
+        const { result } = await trainOn(folder, name, threads, nodes, recipe);
+        t.is(result['weightsSha256'], alone.weightsSha256, name);
+      }
+    }),
+  );
+}

@@ -1,5 +1,5 @@
 /** The simulation against real runs on this machine: nodes of one thread each, all sharing the machine's cores. */
-import { availableParallelism } from 'node:os';
+import { availableParallelism, loadavg } from 'node:os';
 import type { ClusterShape } from './cluster-shape.ts';
 import type { Calibration } from './measure/calibration.ts';
 import { measureCluster } from './measure/cluster-run.ts';
@@ -13,6 +13,8 @@ export interface CheckRow {
   readonly measured: number;
   readonly ratio: number;
   readonly met: boolean;
+  /** Threads that wanted a core in the minute before: what others compute here is in the measurement alone. */
+  readonly load: number;
 }
 
 /** Predictions may miss a measurement by so much. */
@@ -49,6 +51,7 @@ export function loopbackShape(calibration: Calibration, options: CheckOptions, n
 /** Measures and compares, one number of nodes after the other. */
 export async function check(calibration: Calibration, options: CheckOptions): Promise<CheckRow[]> {
   const found: CheckRow[] = [];
+  const load = loadavg()[0] ?? 0;
   for (const nodes of options.nodeCounts) {
     const predicted = predict(loopbackShape(calibration, options, nodes)).imagesPerSecond;
     const measured = options.batch / (await measureCluster({ ...options, nodes }));
@@ -59,6 +62,7 @@ export async function check(calibration: Calibration, options: CheckOptions): Pr
       predicted,
       measured,
       ratio,
+      load,
       met: Math.abs(ratio - 1) <= tolerance,
     });
   }

@@ -70,10 +70,12 @@ export function markdownText(cells: readonly Cell[], workload: Workload, options
 }
 
 export function checkText(checks: readonly CheckRow[]): string {
-  return checks
+  const load = checks[0]?.load ?? 0;
+  const lines = checks
     .map(({ model, nodes, predicted, measured, ratio, met }) => {
       const figures = `predicted ${predicted.toFixed(1)}, measured ${measured.toFixed(1)} images/s`;
       return `${model}, ${nodes} nodes on loopback: ${figures}, ratio ${ratio.toFixed(2)}: ${met ? 'within' : 'NOT within'} 15 %`;
     })
     .join('\n');
+  return `${lines}\nload average when it began: ${load.toFixed(1)}, calibration included`;
 }

@@ -14,7 +14,7 @@ export interface ClusterRun {
   readonly steps: number;
 }
 
-const binary = fileURLToPath(import.meta.resolve('@lockstep/coordinator/bin/lockstep.js'));
+const binary = fileURLToPath(new URL('../../../../coordinator/bin/lockstep.js', import.meta.url));
 
 /** Steps that do not count: kernels are compiled, speeds are learnt. */
 const warmUp = 4;

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module';
 import { fileURLToPath } from 'node:url';
 import type * as Library from 'ws';
 
-const manifest = fileURLToPath(import.meta.resolve('@lockstep/coordinator/package.json'));
+const manifest = fileURLToPath(new URL('../../../../coordinator/package.json', import.meta.url));
 const library = createRequire(manifest)('ws') as typeof Library;
 
 export const { WebSocket, WebSocketServer } = library;

@@ -1,0 +1,164 @@
+/** Who computes what, who may come in, who is lost: the cluster's pure decisions. */
+import { apportion, contiguousRuns, finishOf, type Hand } from '@lockstep/coordinator/cluster/apportion.ts';
+import { dialUrl, isLoopback, parseListenAddress } from '@lockstep/coordinator/cluster/listen-address.ts';
+import {
+  decideDivergence,
+  decideGoingOn,
+  decideReader,
+  decideStart,
+} from '@lockstep/coordinator/cluster/presence.ts';
+import { type Busy, decideTheft } from '@lockstep/coordinator/cluster/steal.ts';
+import { shardsOf, StepLedger } from '@lockstep/coordinator/cluster/step-ledger.ts';
+import { decideToken, tokensAgree } from '@lockstep/coordinator/cluster/token.ts';
+import { decompose, summationSchedule } from '@lockstep/shared/protocol/subtree.ts';
+import test from 'ava';
+import fc from 'fast-check';
+import { assertProperty } from '../../helpers/property.ts';
+
+const hands = fc
+  .array(
+    fc.record({
+      ranks: fc.integer({ min: 1, max: 8 }),
+      speed: fc.double({ min: 0.1, max: 100, noNaN: true }),
+    }),
+    {
+      minLength: 1,
+      maxLength: 6,
+    },
+  )
+  .map((list): Hand[] => list.map((hand, id) => ({ ...hand, id, name: `m${id}` })));
+
+test('apportioning gives every shard to one member, in ranges, and nobody could take the last one earlier', (t) => {
+  assertProperty(
+    fc.property(hands, fc.integer({ min: 1, max: 64 }), (members, count) => {
+      const shards = Array.from({ length: count }, (_, i) => i);
+      const { shares } = apportion(shards, members);
+      const given = shares.flatMap((share) => share.shards);
+      if (given.toSorted((a, b) => a - b).some((shard, i) => shard !== i) || given.length !== count)
+        return false;
+      if (shares.some((share) => contiguousRuns(share.shards).length !== 1)) return false;
+      const countOf = (id: number): number => shares.find((share) => share.id === id)?.shards.length ?? 0;
+      const end = Math.max(
+        ...members.map((hand) => (countOf(hand.id) === 0 ? 0 : finishOf(hand, countOf(hand.id)))),
+      );
+      // Moving one shard from whoever ends last would not end earlier, within the noise that ties are given.
+      return members.every((hand) => finishOf(hand, countOf(hand.id) + 1) >= end * 0.99);
+    }),
+    300,
+  );
+  t.deepEqual(apportion([0, 1], []).shares, []);
+  t.deepEqual(
+    apportion(
+      [0, 1, 2, 3, 4, 5, 6, 7],
+      [
+        { id: 1, name: 'a', ranks: 1, speed: 10 },
+        { id: 2, name: 'b', ranks: 1, speed: 10 },
+      ],
+    ).shares,
+    [
+      { id: 1, shards: [0, 1, 2, 3] },
+      { id: 2, shards: [4, 5, 6, 7] },
+    ],
+  );
+});
+
+test('what is stolen is unfinished work of somebody slower, and never what is begun', (t) => {
+  const idle: Hand = { id: 1, name: 'fast', ranks: 1, speed: 10 };
+  const slow = (shards: number[], since: number, age = since): Busy => ({
+    ...{ id: 2, name: 'slow', ranks: 1, speed: 1, since },
+    work: [{ id: 7, shards, age }],
+  });
+  const theft = decideTheft(idle, [slow([4, 5, 6, 7], 0)]);
+  t.is(theft?.kind, 'steal');
+  t.deepEqual(theft?.shards, [5, 6, 7]);
+  t.is(decideTheft(idle, [slow([4], 0.5)]), null);
+  t.is(decideTheft(idle, []), null);
+  const copy = decideTheft(idle, [slow([4], 5)]);
+  t.is(copy?.kind, 'copy');
+  t.deepEqual(copy?.shards, [4]);
+  t.regex(copy?.reason ?? '', /slow has had shards 4 for 5\.0 s: fast computes them too/);
+  t.is(decideTheft({ ...idle, speed: 0.1 }, [slow([4, 5], 0)]), null);
+});
+
+test('a ledger counts every shard once, whatever sums come in which order, and its covers are the tree', (t) => {
+  const subtrees = fc.integer({ min: 1, max: 20 }).chain((leaves) =>
+    fc.record({
+      leaves: fc.constant(leaves),
+      order: fc.array(
+        fc.tuple(fc.nat(leaves - 1), fc.integer({ min: 1, max: leaves })).map(([from, width]) => ({
+          from,
+          width: Math.min(width, leaves - from),
+        })),
+        { maxLength: 30 },
+      ),
+    }),
+  );
+  assertProperty(
+    fc.property(subtrees, ({ leaves, order }) => {
+      const shards = Array.from({ length: leaves }, (_, i) => i);
+      const ledger = new StepLedger(3, shards);
+      const sums = [...order, { from: 0, width: leaves }].flatMap((range) => decompose(leaves, range));
+      for (const [i, subtree] of sums.entries()) {
+        const reports = shardsOf([subtree]).map((shard) => ({
+          ...({
+            kind: 'shard',
+            shard,
+            samples: i,
+            lossSum: 0,
+            correct: 0,
+            loadSeconds: 0,
+            computeSeconds: 0,
+          } as const),
+        }));
+        ledger.count(subtree, reports);
+      }
+      if (!ledger.complete || ledger.free().length > 0) return false;
+      return ledger.results().length === leaves && summationSchedule(leaves, ledger.covers()).ok;
+    }),
+    300,
+  );
+  t.pass();
+});
+
+test('a run begins when enough are there, waits when everybody is gone, and says why', (t) => {
+  t.true(decideStart(0, 0, 2).go);
+  t.false(decideStart(0, 0, 0).go);
+  t.true(decideStart(1, 0, 0).go);
+  const waiting = decideStart(1, 3, 2);
+  t.false(waiting.go);
+  t.is(waiting.reason, 'waiting for nodes: 1 of 3 are ready');
+  t.false(decideGoingOn(0, 0).go);
+  t.true(decideGoingOn(0, 1).go);
+  t.true(decideGoingOn(1, 0).go);
+  t.is(decideReader(9_000, { silence: 2_000 }), null);
+  t.is(decideReader(11_000, { silence: 2_000 })?.code, 'FLOOD');
+  t.is(decideDivergence(true, 3).kind, 'fine');
+  t.is(decideDivergence(false, 0).kind, 'resynchronise');
+  t.is(decideDivergence(false, 1).kind, 'drop');
+});
+
+test('tokens: none on loopback, one drawn off it, compared whole', (t) => {
+  t.is(decideToken(null, true).token, null);
+  const drawn = decideToken(null, false);
+  t.true(drawn.generated && (drawn.token?.length ?? 0) >= 32);
+  t.false(decideToken('long enough', false).generated);
+  t.throws(() => decideToken('short', false), { message: /5 characters/ });
+  t.true(tokensAgree('secret-token', 'secret-token'));
+  for (const wrong of [null, '', 'secret-toke', 'secret-token ', 'Secret-token']) {
+    t.false(tokensAgree('secret-token', wrong));
+  }
+});
+
+test('addresses', (t) => {
+  t.deepEqual(parseListenAddress('0.0.0.0:7070'), { host: '0.0.0.0', port: 7070 });
+  t.deepEqual(parseListenAddress('[::1]:0'), { host: '::1', port: 0 });
+  t.deepEqual(parseListenAddress(':80'), { host: '127.0.0.1', port: 80 });
+  t.deepEqual(parseListenAddress('8080'), { host: '127.0.0.1', port: 8080 });
+  for (const wrong of ['', 'host', 'host:', 'host:70000', 'a:b:1', '::1:7070']) {
+    t.throws(() => parseListenAddress(wrong), { message: /HOST:PORT/ }, wrong);
+  }
+  t.true(isLoopback('127.0.0.1') && isLoopback('localhost') && isLoopback('::1'));
+  t.false(isLoopback('0.0.0.0') || isLoopback('10.0.0.1') || isLoopback('127.evil.example'));
+  t.is(dialUrl({ host: '::1', port: 1 }, true, {}), 'wss://[::1]:1');
+  t.is(dialUrl({ host: '0.0.0.0', port: 1 }, false, {}), 'ws://127.0.0.1:1');
+});

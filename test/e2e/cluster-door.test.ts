@@ -1,0 +1,237 @@
+/** Strangers and liars at a real coordinator: refused with the reason, the run unharmed. */
+import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
+import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
+import { protocolVersion } from '@lockstep/shared/protocol/messages.ts';
+import { examineMachine } from '@lockstep/worker/node/fingerprints.ts';
+import { join } from 'node:path';
+import test from 'ava';
+import { WebSocket } from 'ws';
+import { withFolder } from '../helpers/checkpoint-sample.ts';
+import { lockstep } from '../helpers/command-line.ts';
+import {
+  freePort,
+  resultOf,
+  startCoordinator,
+  startNode,
+  testToken,
+  trainAlone,
+} from '../helpers/cluster.ts';
+
+const recipe = [
+  '--model',
+  'lenet5',
+  '--dataset',
+  'synthetic',
+  '--batch-size',
+  '64',
+  '--shards',
+  '4',
+  '--steps',
+  '60',
+];
+
+type Message = Record<string, unknown> & { readonly type: string };
+
+/** A client that says what it is told to. */
+class FakeNode {
+  readonly heard: Message[] = [];
+  readonly closed: Promise<void>;
+  private readonly socket: WebSocket;
+  onHeard: (message: Message) => void = () => {};
+  private wake: () => void = () => {};
+
+  constructor(port: number) {
+    this.socket = new WebSocket(`ws://127.0.0.1:${port}`);
+    this.closed = new Promise((resolve) => this.socket.once('close', () => resolve()));
+    this.socket.on('error', () => {});
+    this.socket.on('message', (data) => {
+      const frame = decodeFrame(
+        new Uint8Array(data as Buffer),
+        defaultLimits,
+        largestFrameBytes(defaultLimits),
+      );
+      if (frame.ok) {
+        this.heard.push(frame.header as Message);
+        this.onHeard(frame.header as Message);
+      }
+      this.wake();
+    });
+  }
+
+  async open(): Promise<void> {
+    await new Promise((resolve) => this.socket.once('open', resolve));
+  }
+
+  say(header: Message, ...payload: ArrayBufferView[]): void {
+    this.socket.send(encodeFrame(header, ...payload));
+  }
+
+  raw(bytes: Uint8Array | string): void {
+    this.socket.send(bytes);
+  }
+
+  async hear(type: string): Promise<Message> {
+    for (;;) {
+      const found = this.heard.find((message) => message.type === type);
+      if (found !== undefined) return found;
+      await new Promise<void>((resolve, reject) => {
+        this.wake = resolve;
+        setTimeout(
+          () => reject(new Error(`no ${type}: ${JSON.stringify(this.heard).slice(0, 500)}`)),
+          20_000,
+        ).unref();
+      });
+    }
+  }
+}
+
+async function hello(change: Record<string, unknown> = {}): Promise<Message> {
+  const { fingerprints } = await examineMachine();
+  const runtime = { lockstep: '0', node: '0', platform: 'fake' };
+  const instance = '0123456789abcdef0123456789abcdef';
+  return {
+    ...{ type: 'hello', protocolVersion, token: testToken, instance, name: 'fake', threads: 1, gigaflops: 1 },
+    ...{ fingerprints, runtime, ...change },
+  };
+}
+
+test.serial(
+  'wrong token, other version, other numerics, text, noise: refused by name, then the run is trained',
+  (t) =>
+    withFolder(async (folder) => {
+      const alone = await trainAlone(recipe, folder, 1);
+      const port = await freePort();
+      const out = join(folder, 'run');
+      const coordinator = startCoordinator({ folder, recipe, port, threads: 0, minNodes: 1, out });
+      await coordinator.waitFor('port', ({ type }) => type === 'listening', 60);
+
+      const zeros = '0'.repeat(64);
+      const refusals: [change: Record<string, unknown>, code: string][] = [
+        [{ token: 'another-token' }, 'TOKEN_WRONG'],
+        [{ token: null }, 'TOKEN_REQUIRED'],
+        [{ protocolVersion: 99 }, 'PROTOCOL_VERSION'],
+        [{ fingerprints: { fma: zeros, mulAdd: zeros } }, 'NUMERICS_DIFFER'],
+        [{ threads: -1 }, 'MESSAGE_INVALID'],
+      ];
+      for (const [change, code] of refusals) {
+        const fake = new FakeNode(port);
+        await fake.open();
+        fake.say(await hello(change));
+        t.is((await fake.hear('refused'))['code'], code);
+        await fake.closed;
+      }
+      for (const [bytes, code] of [
+        ['hello', 'FRAME_MALFORMED'],
+        [Uint8Array.from({ length: 100 }, (_, i) => i), 'FRAME_TOO_LARGE'],
+        [new Uint8Array(100_000), 'FRAME_TOO_LARGE'],
+      ] as const) {
+        const fake = new FakeNode(port);
+        await fake.open();
+        fake.raw(bytes);
+        t.is((await fake.hear('refused'))['code'], code);
+        await fake.closed;
+      }
+      const wrong = await lockstep(['join', `ws://127.0.0.1:${port}`, '--token', 'not-the-token', '--json']);
+      t.is(wrong.code, 1);
+      t.regex(wrong.stderr, /TOKEN_WRONG/);
+
+      const refused = await lockstep(['status', `ws://127.0.0.1:${port}`, '--token', 'not-the-token']);
+      t.is(refused.code, 1);
+      const status = await lockstep(['status', `ws://127.0.0.1:${port}`, '--token', testToken, '--json']);
+      t.deepEqual(status.objects()[0]?.['members'], []);
+
+      startNode({ folder, name: 'honest', port });
+      await coordinator.ended;
+      t.is(resultOf(coordinator)['weightsSha256'], alone.weightsSha256);
+      const text = coordinator.events.map((event) => JSON.stringify(event)).join('\n');
+      t.false(text.includes(testToken));
+    }),
+);
+
+test.serial('a node that sends a NaN, another size or another step: dropped, its shards recomputed', (t) =>
+  withFolder(async (folder) => {
+    const alone = await trainAlone(recipe, folder, 1);
+    const port = await freePort();
+    const out = join(folder, 'run');
+    const coordinator = startCoordinator({ folder, recipe, port, threads: 1, minNodes: 1, out });
+    await coordinator.waitFor('port', ({ type }) => type === 'listening', 60);
+    const lies: [say: (fake: FakeNode, assign: Message) => void, code: string][] = [
+      [
+        (fake, { assignment, step }) => {
+          const part = { assignment, step, subtree: 0, from: 0, to: 4, dtype: 'f32' };
+          fake.say({ type: 'gradient-part', ...part }, Float32Array.of(1, Number.NaN, 0, 0));
+        },
+        'GRADIENT_INVALID',
+      ],
+      [
+        (fake, { assignment, step }) => {
+          const part = { assignment, step, subtree: 0, from: 0, to: 4, dtype: 'f32' };
+          fake.say({ type: 'gradient-part', ...part }, Float32Array.of(1, 2));
+        },
+        'GRADIENT_INVALID',
+      ],
+      [
+        (fake, { assignment, step }) => {
+          const part = { assignment, step: Number(step) + 1, subtree: 0, from: 0, to: 1, dtype: 'f32' };
+          fake.say({ type: 'gradient-part', ...part }, Float32Array.of(1));
+        },
+        'GRADIENT_INVALID',
+      ],
+    ];
+    for (const [lie, code] of lies) {
+      const fake = new FakeNode(port);
+      await fake.open();
+      fake.say(await hello());
+      const { dataset } = (await fake.hear('welcome')) as unknown as {
+        dataset: { train: { sha256: string }; test: { sha256: string } };
+      };
+      const hashes = { train: dataset.train.sha256, test: dataset.test.sha256 };
+      fake.say({ type: 'ready', dataset: hashes, ranks: 1, imagesPerSecond: 1e6 });
+      lie(fake, await fake.hear('assign'));
+      t.is((await fake.hear('refused'))['code'], code);
+      await fake.closed;
+    }
+    await coordinator.ended;
+    t.is(resultOf(coordinator)['weightsSha256'], alone.weightsSha256);
+    const codes = coordinator.events.filter(({ type }) => type === 'node-left').map((event) => event['code']);
+    t.deepEqual(
+      codes,
+      lies.map(([, code]) => code),
+    );
+  }),
+);
+
+test.serial(
+  'a node whose weights are others is named and sent them again, and dropped the second time',
+  (t) =>
+    withFolder(async (folder) => {
+      const alone = await trainAlone(recipe, folder, 1);
+      const port = await freePort();
+      const out = join(folder, 'run');
+      const flags = ['--check-weights-every', '1'];
+      const coordinator = startCoordinator({ folder, recipe, port, threads: 1, minNodes: 2, out, flags });
+      await coordinator.waitFor('port', ({ type }) => type === 'listening', 60);
+      startNode({ folder, name: 'honest', port });
+      const fake = new FakeNode(port);
+      await fake.open();
+      fake.say(await hello());
+      const { dataset } = (await fake.hear('welcome')) as unknown as {
+        dataset: { train: { sha256: string }; test: { sha256: string } };
+      };
+      const hashes = { train: dataset.train.sha256, test: dataset.test.sha256 };
+      fake.say({ type: 'ready', dataset: hashes, ranks: 1, imagesPerSecond: 1 });
+      fake.onHeard = (message) => {
+        if (message.type === 'weights')
+          fake.say({ type: 'weights-hash', step: message['step'], sha256: 'f'.repeat(64) });
+        if (message.type === 'revoke') fake.say({ type: 'released', assignment: message['assignment'] });
+      };
+      for (const message of fake.heard) fake.onHeard(message);
+      await fake.hear('resynchronise');
+      t.is((await fake.hear('refused'))['code'], 'WEIGHTS_DIVERGED');
+      await coordinator.ended;
+      t.is(resultOf(coordinator)['weightsSha256'], alone.weightsSha256);
+      t.true(
+        coordinator.events.some(({ type, reason }) => type === 'decision' && /\(fake\)/.test(String(reason))),
+      );
+    }),
+);
