@@ -90,8 +90,16 @@ async function hello(change: Record<string, unknown> = {}): Promise<Message> {
   const runtime = { lockstep: '0', node: '0', platform: 'fake' };
   const instance = '0123456789abcdef0123456789abcdef';
   return {
-    ...{ type: 'hello', protocolVersion, token: testToken, instance, name: 'fake', threads: 1, gigaflops: 1 },
-    ...{ fingerprints, runtime, ...change },
+    type: 'hello',
+    protocolVersion,
+    token: testToken,
+    instance,
+    name: 'fake',
+    threads: 1,
+    gigaflops: 1,
+    fingerprints,
+    runtime,
+    ...change,
   };
 }
 
@@ -209,9 +217,9 @@ test.serial(
       const port = await freePort();
       const out = join(folder, 'run');
       const flags = ['--check-weights-every', '1'];
-      const coordinator = startCoordinator({ folder, recipe, port, threads: 1, minNodes: 2, out, flags });
+      const coordinator = startCoordinator({ folder, recipe, port, threads: 1, minNodes: 1, out, flags });
       await coordinator.waitFor('port', ({ type }) => type === 'listening', 60);
-      startNode({ folder, name: 'honest', port });
+
       const fake = new FakeNode(port);
       await fake.open();
       fake.say(await hello());
@@ -228,6 +236,7 @@ test.serial(
       for (const message of fake.heard) fake.onHeard(message);
       await fake.hear('resynchronise');
       t.is((await fake.hear('refused'))['code'], 'WEIGHTS_DIVERGED');
+      startNode({ folder, name: 'honest', port });
       await coordinator.ended;
       t.is(resultOf(coordinator)['weightsSha256'], alone.weightsSha256);
       t.true(

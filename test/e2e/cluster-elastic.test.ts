@@ -117,7 +117,12 @@ test.serial('a coordinator that is killed goes on with --resume, and its nodes f
     await coordinator.ended;
     await pause(300);
     const again = startCoordinator({
-      ...{ folder, recipe, port, out, flags, name: 'again' },
+      folder,
+      recipe,
+      port,
+      out,
+      flags,
+      name: 'again',
       threads: 0,
       minNodes: 2,
       resume: true,

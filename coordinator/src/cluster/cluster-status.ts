@@ -53,7 +53,13 @@ export function clusterStatus(
     ] as const;
     const [phase] = node === undefined ? phases[0] : phases.reduce((a, b) => (b[1] > a[1] ? b : a));
     return {
-      ...{ node: id, name, ranks, shards: record.shards, samples: record.samples, late: record.late, phase },
+      node: id,
+      name,
+      ranks,
+      shards: record.shards,
+      samples: record.samples,
+      late: record.late,
+      phase,
       imagesPerSecond: record.imagesPerSecond,
       bytesDown: link === undefined ? 0 : Math.round(link.outbox.bytesSent / steps),
       bytesUp: link === undefined ? 0 : Math.round(link.bytesReceived / steps),

@@ -294,7 +294,11 @@ export class ClusterWorkforce implements Workforce {
     for (let at = 0; at < subtrees.length; at += size) {
       const piece = subtrees.slice(at, at + size);
       const work: Work = {
-        ...{ id: this.nextWork++, member, step: current.ledger.step, subtrees: piece, givenAt: now },
+        id: this.nextWork++,
+        member,
+        step: current.ledger.step,
+        subtrees: piece,
+        givenAt: now,
       };
       current.ledger.works.set(work.id, work);
       member.give(work, (shard) => current.tasks.get(shard)?.samples.length ?? 0);

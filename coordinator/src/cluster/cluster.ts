@@ -43,18 +43,32 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
     const begun = performance.now();
     let closing = false;
     const workforce: ClusterWorkforce = new ClusterWorkforce({
-      ...{ host, computes, minNodes, listen, onLost, sync: recipe.batchNorm === 'sync' },
+      host,
+      computes,
+      minNodes,
+      listen,
+      onLost,
+      sync: recipe.batchNorm === 'sync',
       onPublish: (step, side) => {
         weights.publish(step, side);
         for (const member of members.values()) member.sendWeights();
       },
     });
     const desk: FrontDesk = new FrontDesk({
-      ...{ token: token.token, recipe, facts, fingerprints, limits },
+      token: token.token,
+      recipe,
+      facts,
+      fingerprints,
+      limits,
       onReady: (guest, { ranks, imagesPerSecond }) => {
         const member: NodeMember = new NodeMember(
           {
-            ...{ guest, ranks, store: host.store, weights, spare, events: workforce.events },
+            guest,
+            ranks,
+            store: host.store,
+            weights,
+            spare,
+            events: workforce.events,
             onDiverged: (reason) => {
               listen({
                 type: 'decision',
@@ -102,7 +116,9 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
         clusterStatus(workforce, [...members.values()], weights, (performance.now() - begun) / 1000),
     });
     const listener = await Listener.open({
-      ...{ address, certificate, limits },
+      address,
+      certificate,
+      limits,
       onRequest: (request, response) => desk.answer(request, response),
       admits: () => desk.admits(),
       onConnection: (socket, raw) => desk.accept(socket, raw),

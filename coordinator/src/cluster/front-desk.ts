@@ -73,7 +73,7 @@ export class FrontDesk {
 
   /** Says goodbye to everybody. */
   close(reason: string, again: boolean): void {
-    for (const link of [...this.links.keys()]) link.goodbye(reason, again);
+    for (const link of Array.from(this.links.keys())) link.goodbye(reason, again);
   }
 
   /** `GET /status` with the token. */

@@ -175,7 +175,9 @@ export class NodeMember implements Member {
     const last = isLast(work, this.finished);
     if (last) this.works.delete(assignment);
     this.setup.events.onDelivery({
-      ...{ work, subtree, reports },
+      work,
+      subtree,
+      reports,
       store: () => {
         store.slot(subtree.from).set(buffer);
         if (moments.length > 0) store.moments(subtree.from).set(moments);

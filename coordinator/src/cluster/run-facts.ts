@@ -17,11 +17,15 @@ export interface RunFacts {
 export function factsOf({ recipe, dataset, host }: WorkforceParts, limits: Limits): RunFacts {
   const { layout } = host;
   const split = ({ count, sha256, images, labels }: ImageSplit) => ({
-    ...{ count, sha256, bytes: images.length + labels.length },
+    count,
+    sha256,
+    bytes: images.length + labels.length,
   });
   const { parameterCount, totalCount, batchNormChannels } = layout;
   const terms: Terms = {
-    ...{ parameterCount, totalCount, batchNormChannels },
+    parameterCount,
+    totalCount,
+    batchNormChannels,
     shardsPerStep: recipe.shardsPerStep,
     wireDtype: wireDtypeOf(recipe),
     syncChannels: syncChannelsOf(recipe, layout),
@@ -36,7 +40,11 @@ export function factsOf({ recipe, dataset, host }: WorkforceParts, limits: Limit
     recipe: { ...recipe },
     recipeSha256: recipeSha256(recipe),
     dataset: {
-      ...{ name, title, height, width, channels },
+      name,
+      title,
+      height,
+      width,
+      channels,
       classes: [...classes],
       mean: [...mean],
       deviation: [...deviation],

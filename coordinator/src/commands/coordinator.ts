@@ -67,7 +67,10 @@ async function runCoordinator(file: string | null, flags: CoordinatorFlags & Fla
       const certificate =
         tlsCert === undefined || tlsKey === undefined ? null : await readCertificate(tlsCert, tlsKey);
       const options = {
-        ...{ address, certificate, token, limits },
+        address,
+        certificate,
+        token,
+        limits,
         minNodes: flags.minNodes,
         computes: threads > 0,
         hashEvery: flags.checkWeightsEvery,

@@ -47,7 +47,10 @@ async function runJoin(address: string, flags: JoinFlags, version: string): Prom
     const { join } = await import('@lockstep/worker/node/join.ts');
     const result = await join(
       {
-        ...{ url, token, ca, version },
+        url,
+        token,
+        ca,
+        version,
         name: (flags.name ?? hostname()).slice(0, 128) || 'node',
         threads: flags.threads ?? availableParallelism(),
         dataPath: flags.data ?? null,

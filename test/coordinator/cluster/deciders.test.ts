@@ -65,7 +65,11 @@ test('apportioning gives every shard to one member, in ranges, and nobody could 
 test('what is stolen is unfinished work of somebody slower, and never what is begun', (t) => {
   const idle: Hand = { id: 1, name: 'fast', ranks: 1, speed: 10 };
   const slow = (shards: number[], since: number, age = since): Busy => ({
-    ...{ id: 2, name: 'slow', ranks: 1, speed: 1, since },
+    id: 2,
+    name: 'slow',
+    ranks: 1,
+    speed: 1,
+    since,
     work: [{ id: 7, shards, age }],
   });
   const theft = decideTheft(idle, [slow([4, 5, 6, 7], 0)]);

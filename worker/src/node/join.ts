@@ -68,7 +68,16 @@ export async function join(options: JoinOptions, listen: NodeListener): Promise<
       listen({ type: 'connecting', url });
       const { dataPath, ca } = options;
       const session: NodeSession = new NodeSession({
-        ...{ url, hello, machine, threads, dataPath, ca, limits, listen, workplace, previous },
+        url,
+        hello,
+        machine,
+        threads,
+        dataPath,
+        ca,
+        limits,
+        listen,
+        workplace,
+        previous,
       });
       const leave = (): void => void session.leave(`ended by the user`);
       signal.addEventListener('abort', leave, { once: true });

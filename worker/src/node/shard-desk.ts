@@ -413,7 +413,12 @@ export class ShardDesk {
         ? new Float64Array(0)
         : subtreeMoments(host.store, host.layout, subtree, samplesOf);
     const shards = reports.map(({ shard, samples, lossSum, correct, loadSeconds, computeSeconds }) => ({
-      ...{ shard, samples, lossSum, correct, loadSeconds, computeSeconds },
+      shard,
+      samples,
+      lossSum,
+      correct,
+      loadSeconds,
+      computeSeconds,
     }));
     this.outbox.push({
       key: keyOf(assignment),

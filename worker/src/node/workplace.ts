@@ -43,7 +43,9 @@ export function agreeOn(welcome: CoordinatorMessage<'welcome'>): Agreement {
   }
   const image = dataset.height * dataset.width * dataset.channels + 1;
   const split = ({ count, sha256 }: { count: number; sha256: string }) => ({
-    ...{ count, sha256, bytes: count * image },
+    count,
+    sha256,
+    bytes: count * image,
   });
   const terms: Terms = {
     ...layout,
