@@ -2,6 +2,7 @@
 import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
 import type { ShardReport } from '@lockstep/worker/rank/tasks.ts';
 import type { PointTotal } from '../reduce/sync-step.ts';
+import type { FailureCause } from './failure.ts';
 import type { MemberRecord } from './member-record.ts';
 
 /** Subtrees given to one member in one piece; they are taken back in one piece too. */
@@ -31,7 +32,7 @@ export interface MemberEvents {
   readonly onDelivery: (delivery: Delivery) => void;
   /** Batch-norm mode `sync`: what a subtree adds to a point. */
   readonly onPoint: (work: Work, subtree: Subtree, point: number, values: Float64Array) => void;
-  readonly onFailure: (work: Work, cause: 'not-finite' | 'rank-lost' | 'other', reason: string) => void;
+  readonly onFailure: (work: Work, cause: FailureCause, reason: string) => void;
 }
 
 export interface Member {

@@ -1,13 +1,14 @@
 /** The shards of one step: which are counted, by whom, and what is out. */
 import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
 import type { ShardReport } from '@lockstep/worker/rank/tasks.ts';
+import { decideFailure, type Failure, type FailureDecision } from './failure.ts';
 import type { Work } from './member.ts';
 
 export class StepLedger {
   readonly step: number;
   readonly works = new Map<number, Work>();
   private readonly reports: (ShardReport | null)[];
-  private readonly attempts = new Map<number, { lost: number; notFinite: number }>();
+  private readonly failures = new Map<number, Failure[]>();
   /** By first shard. */
   private readonly counted = new Map<number, Subtree>();
   private left: number;
@@ -69,15 +70,19 @@ export class StepLedger {
     return true;
   }
 
-  /** A shard could not be computed. @returns how often that happened to it */
-  failed(shard: number, notFinite: boolean): { readonly lost: number; readonly notFinite: number } {
-    const before = this.attempts.get(shard) ?? { lost: 0, notFinite: 0 };
-    const after = {
-      lost: before.lost + (notFinite ? 0 : 1),
-      notFinite: before.notFinite + (notFinite ? 1 : 0),
-    };
-    this.attempts.set(shard, after);
-    return after;
+  /** A member could not compute a shard. */
+  failed(shard: number, failure: Failure): void {
+    this.failures.set(shard, [...(this.failures.get(shard) ?? []), failure]);
+  }
+
+  /** How often a shard was given up, by whomever. */
+  attempts(shard: number): number {
+    return this.failures.get(shard)?.length ?? 0;
+  }
+
+  /** What becomes of a shard after its failures. @param present members that may be given work now */
+  decide(shard: number, present: readonly number[]): FailureDecision {
+    return decideFailure({ shard, failures: this.failures.get(shard) ?? [], present });
   }
 }
 

@@ -1,0 +1,107 @@
+/** What members bring: sums that are counted, points of mode `sync`, and work that failed. */
+import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
+import type { FailureCause, FailureDecision } from './failure.ts';
+import type { LocalMember } from './local-member.ts';
+import type { LocalSyncMember } from './local-sync-member.ts';
+import type { Delivery, Work } from './member.ts';
+import type { WorkDistribution } from './work-distribution.ts';
+
+export class WorkSettlement {
+  private readonly distribution: WorkDistribution;
+  private readonly local: LocalMember | LocalSyncMember;
+
+  constructor(distribution: WorkDistribution, local: LocalMember | LocalSyncMember) {
+    this.distribution = distribution;
+    this.local = local;
+  }
+
+  deliver(delivery: Delivery): void {
+    const { work, subtree } = delivery;
+    const { from } = subtree;
+    if (work.member !== this.local && this.local.isRunning(from) && this.distribution.isWanted(work)) {
+      // A thread of ours writes into the very slot: it is stopped first, for its shard is here.
+      void this.local.abandon(from).then(() => this.deliver(delivery));
+      return;
+    }
+    this.settle(delivery);
+    delivery.release();
+  }
+
+  takePoint(work: Work, subtree: Subtree, point: number, values: Float64Array): void {
+    const { current } = this.distribution;
+    if (current === null || current.sync === null || !this.distribution.isWanted(work)) return;
+    for (const total of current.sync.add(subtree, point, values)) {
+      for (const member of current.audience) member.total(current.ledger.step, total);
+    }
+  }
+
+  fail(work: Work, cause: FailureCause, reason: string): void {
+    const { current } = this.distribution;
+    if (current === null || !current.ledger.works.delete(work.id)) return;
+    const { ledger } = current;
+    const fit = this.distribution.hands().map(({ id }) => id);
+    let next = '';
+    for (const shard of ledger.openShards(work)) {
+      ledger.failed(shard, { member: work.member.id, cause });
+      const decision = ledger.decide(shard, fit);
+      if (decision.kind !== 'go on') {
+        return current.done.reject(
+          failureOf(ledger.step + 1, shard, ledger.attempts(shard), decision, reason),
+        );
+      }
+      next ||= `; ${decision.reason}`;
+    }
+    this.distribution.decide(`work of ${work.member.name} goes out again: ${reason}${next}`);
+    this.distribution.distribute();
+  }
+
+  private settle({ work, subtree, reports, store }: Delivery): void {
+    const { current } = this.distribution;
+    const { record } = work.member;
+    if (current === null || !this.distribution.isWanted(work)) {
+      record.late += subtree.width;
+      return;
+    }
+    const { ledger } = current;
+    if (ledger.count(subtree, reports)) {
+      store();
+      const now = performance.now();
+      for (const { samples } of reports) record.delivered(samples, now);
+    } else {
+      record.late += subtree.width;
+    }
+    // Whoever else has these shards need not finish them.
+    for (const other of ledger.works.values()) {
+      if (ledger.openShards(other).length > 0) continue;
+      ledger.works.delete(other.id);
+      if (other !== work) other.member.takeBack(other, 'somebody else was faster');
+    }
+    if (ledger.complete) current.done.resolve(true);
+    else if (this.distribution.worksOf(work.member).length === 0) this.distribution.distribute();
+  }
+}
+
+/** @param last what the last member to fail said */
+function failureOf(
+  step: number,
+  shard: number,
+  attempts: number,
+  { kind, reason }: FailureDecision,
+  last: string,
+): LockstepError {
+  if (kind === 'not-finite') {
+    return new LockstepError(
+      'STEP_NOT_FINITE',
+      `Step ${step} cannot be committed, its gradient is NaN or infinite: ${reason} (${last}).`,
+      'Lower the learning rate or lengthen the warm-up, and go on from the last checkpoint.',
+      { step, shard },
+    );
+  }
+  return new LockstepError(
+    'RANK_FAILED',
+    `shard ${shard} of step ${step} was lost ${attempts} times, at last: ${last} (${reason}).`,
+    'Resume from the last checkpoint, with fewer threads if memory is short.',
+    { task: 'shard', shard, attempts },
+  );
+}
