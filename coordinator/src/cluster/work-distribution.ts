@@ -143,11 +143,13 @@ export class WorkDistribution {
         const ages = works.map(({ givenAt }) => (now - givenAt) / 1000);
         return {
           ...handOf(member, current.meanSamples),
-          work: works.map((work, i) => ({
-            id: work.id,
-            shards: ledger.openShards(work).filter(allowed),
-            age: ages[i] ?? 0,
-          })),
+          work: works
+            .map((work, i) => ({
+              id: work.id,
+              shards: ledger.openShards(work).filter(allowed),
+              age: ages[i] ?? 0,
+            }))
+            .filter(({ shards }) => shards.length > 0),
           since: Math.min(Math.max(0, ...ages), member.record.secondsSinceDelivery(now)),
         };
       });
