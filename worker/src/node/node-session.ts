@@ -14,7 +14,7 @@ import {
 } from '@lockstep/shared/protocol/coordinator-guard.ts';
 import { receiveFromCoordinator } from '@lockstep/shared/protocol/door.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
-import { largestFrameBytes, type Limits } from '@lockstep/shared/protocol/limits.ts';
+import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import type {
   CoordinatorMessage,
   CoordinatorToNode,
@@ -22,12 +22,14 @@ import type {
   NodeToCoordinator,
 } from '@lockstep/shared/protocol/messages.ts';
 import { WebSocket } from 'ws';
+import { ChunkRequests } from './chunk-requests.ts';
+import { connect, explain } from './coordinator-socket.ts';
 import type { Machine } from './fingerprints.ts';
 import type { NodeListener } from './node-events.ts';
-import { obtainDataset } from './obtain-dataset.ts';
 import { Outbox } from './outbox.ts';
 import { ShardDesk } from './shard-desk.ts';
-import { agreeOn, openWorkplace, type Workplace } from './workplace.ts';
+import { agreeOn, type Workplace } from './workplace.ts';
+import { prepareWorkplace, suits } from './workplace-preparation.ts';
 
 export interface SessionSetup {
   readonly url: string;
@@ -66,7 +68,7 @@ export class NodeSession {
   private readonly outbox: Outbox;
   private readonly settle: (end: SessionEnd) => void;
   private readonly cancelled = new AbortController();
-  private readonly chunks = new Map<string, PromiseWithResolvers<Uint8Array>>();
+  private readonly chunks = new ChunkRequests();
   private guard: CoordinatorGuard;
   private timer: NodeJS.Timeout | null = null;
   private tickedAt: number;
@@ -82,15 +84,7 @@ export class NodeSession {
     this.workplace = setup.workplace;
     this.guard = openCoordinatorGuard(setup.limits, performance.now());
     this.tickedAt = performance.now();
-    this.socket = new WebSocket(setup.url, {
-      perMessageDeflate: false,
-      maxPayload: largestFrameBytes(setup.limits),
-      handshakeTimeout: setup.limits.helloTimeout,
-      // Masks protect proxies from what a browser's page may send; a zero mask spares a pass over every byte.
-      generateMask: (mask) => mask.fill(0),
-      ...(setup.ca === null ? {} : { ca: setup.ca }),
-    });
-    this.socket.binaryType = 'nodebuffer';
+    this.socket = connect(setup);
     this.outbox = new Outbox(this.socket, setup.limits.partBytes);
     this.socket.on('upgrade', ({ socket }: { socket: Socket }) => {
       socket.on('data', () => {
@@ -98,19 +92,16 @@ export class NodeSession {
       });
     });
     this.socket.on('open', () => {
+      // It has been left while it was connecting: ticking would keep the process alive.
+      if (this.over) return this.socket.terminate();
       this.guard = openCoordinatorGuard(setup.limits, performance.now());
       this.send(setup.hello);
       this.startTicking(setup.limits.heartbeatEvery);
     });
     this.socket.on('message', (data, binary) => this.take(data as Buffer, binary));
     this.socket.on('error', (error: NodeJS.ErrnoException) => {
-      const certificate = /CERT|SELF_SIGNED|UNABLE_TO/.test(error.code ?? '');
-      this.end(
-        'lost',
-        certificate ? 'CERTIFICATE_INVALID' : null,
-        error.message,
-        certificateAdvice(certificate),
-      );
+      const { code, advice } = explain(error);
+      this.end('lost', code, error.message, advice);
     });
     this.socket.on('close', (_code, why) =>
       this.end('lost', null, why.toString() || 'the connection was closed'),
@@ -160,12 +151,8 @@ export class NodeSession {
         return this.end('refused', message.code, message.reason, message.advice);
       case 'goodbye':
         return this.end(message.again ? 'lost' : 'over', null, message.reason);
-      case 'data-chunk': {
-        const key = chunkKey(message.hash, message.offset);
-        this.chunks.get(key)?.resolve(payload);
-        this.chunks.delete(key);
-        return;
-      }
+      case 'data-chunk':
+        return this.chunks.arrive(message.hash, message.offset, payload);
       case 'weights':
         return this.takeWeights(message, payload);
       case 'assign':
@@ -202,7 +189,7 @@ export class NodeSession {
 
   /** From the welcome to `ready`: agree, fetch, start ranks. */
   private async prepare(welcome: CoordinatorMessage<'welcome'>): Promise<void> {
-    const { listen, hello, limits, machine, threads, dataPath } = this.setup;
+    const { listen, hello, limits } = this.setup;
     const begun = performance.now();
     this.joinedAt = begun;
     const { heartbeatMilliseconds, silenceMilliseconds } = welcome;
@@ -211,7 +198,8 @@ export class NodeSession {
       limits: { ...limits, heartbeatEvery: heartbeatMilliseconds, silence: silenceMilliseconds },
     };
     this.startTicking(heartbeatMilliseconds);
-    const { recipe, terms, modelTitle } = agreeOn(welcome);
+    const agreement = agreeOn(welcome);
+    const { recipe, terms, modelTitle } = agreement;
     this.guard = noteJoined(this.guard, terms);
     const { nodeId, dataset: description } = welcome;
     listen({
@@ -224,27 +212,16 @@ export class NodeSession {
     });
     const { train, test } = terms.splits;
     const kept = this.workplace;
-    const same =
-      kept?.recipeSha256 === welcome.recipeSha256 &&
-      kept.dataset.train.sha256 === train.sha256 &&
-      kept.dataset.test.sha256 === test.sha256;
-    if (!same) {
+    if (!suits(kept, { welcome, agreement })) {
       this.workplace = null;
       await kept?.host.pool.close();
-      const dataset = await obtainDataset({
-        description,
-        terms,
-        dataPath,
-        window: limits.dataRequestsInFlight,
+      this.workplace = await prepareWorkplace({
+        ...this.setup,
+        welcome,
+        agreement,
         fetchChunk: (hash, offset, length) => this.fetchChunk(hash, offset, length),
-        onProgress: (split, doneBytes, totalBytes) =>
-          listen({ type: 'data-progress', dataset: description.name, split, doneBytes, totalBytes }),
-        notice: (text) => listen({ type: 'notice', text }),
         signal: this.cancelled.signal,
       });
-      if (this.over) return;
-      const opened = await openWorkplace(recipe, dataset, threads, machine);
-      this.workplace = opened;
     }
     const { workplace } = this;
     // What the connection before had given out must be over: slots and outboxes are the same.
@@ -266,11 +243,10 @@ export class NodeSession {
   }
 
   private fetchChunk(hash: string, offset: number, length: number): Promise<Uint8Array> {
-    const chunk = Promise.withResolvers<Uint8Array>();
-    this.chunks.set(chunkKey(hash, offset), chunk);
+    const chunk = this.chunks.expect(hash, offset);
     this.guard = noteRequested(this.guard, { hash, offset, length });
     this.send({ type: 'data-request', hash, offset, length });
-    return chunk.promise;
+    return chunk;
   }
 
   private startTicking(milliseconds: number): void {
@@ -315,17 +291,9 @@ export class NodeSession {
     if (this.timer !== null) clearInterval(this.timer);
     this.desk?.close();
     this.cancelled.abort(new Error(reason));
-    for (const chunk of this.chunks.values()) chunk.reject(new Error(reason));
+    this.chunks.abandon(new Error(reason));
     if (kind !== 'left') this.socket.terminate();
     else setTimeout(() => this.socket.terminate(), 200);
     this.settle({ kind, code, reason, advice, welcomed: this.welcomed });
   }
-}
-
-function chunkKey(hash: string, offset: number): string {
-  return `${hash} ${offset}`;
-}
-
-function certificateAdvice(invalid: boolean): string {
-  return invalid ? 'Pass the certificate that signed it with --ca FILE.' : '';
 }

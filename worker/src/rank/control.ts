@@ -19,6 +19,8 @@ const weights = 2;
 const known = 4;
 /** Mode `sync`: 1 asks the ranks to come back as soon as they would have to wait. */
 const paused = 5;
+/** By side: how often weights were published there. */
+const publications = 6;
 const perShard = 8;
 
 /** States of a part in an outbox. */
@@ -48,6 +50,8 @@ export class StoreControl {
 
   /** Main thread: all weights of a step are on this side. */
   publishWeights(side: Side, step: number): void {
+    // First: who sees that they are there also sees that they are new ones.
+    Atomics.add(this.words, publications + side, 1);
     Atomics.store(this.words, weights + side, step + 1);
     this.ring(rankBell);
   }
@@ -60,6 +64,11 @@ export class StoreControl {
   /** Rank: whether the weights of a step are there. */
   hasWeights(side: Side, step: number): boolean {
     return Atomics.load(this.words, weights + side) === step + 1;
+  }
+
+  /** Rank: changes when weights are published on this side, perhaps those of the same step again. */
+  publication(side: Side): number {
+    return Atomics.load(this.words, publications + side);
   }
 
   /** Main thread: the task of this shard should end early. */

@@ -56,6 +56,11 @@ export class SyncCrew {
     this.exchange.begin(plan.shards.map(({ length }) => length));
   }
 
+  /** The same step from its beginning, with other weights; the ranks have left it. Its totals are what they were. */
+  restart(): void {
+    this.meeting += 1;
+  }
+
   /** Shards to compute from now on. */
   add(shards: readonly CrewShard[]): void {
     this.exchange.admit(shards.map(({ shard }) => shard));

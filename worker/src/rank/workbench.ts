@@ -36,6 +36,7 @@ export class Workbench {
   private readonly programs = new Map<string, CutProgram>();
   /** Which weights lie in the arena, and for which mode they are packed. */
   private loadedStep = -1;
+  private loadedPublication = -1;
   private preparedFor: ProgramMode | null = null;
   private profile: Profile = {};
 
@@ -74,7 +75,7 @@ export class Workbench {
   /** Sleeps until the weights of a step are in the store. @returns false when the task was taken back, or it took too long */
   awaitWeights(step: number, side: Side, isRevoked: () => boolean): boolean {
     const { control } = this.store;
-    const isThere = (): boolean => this.loadedStep === step || control.hasWeights(side, step);
+    const isThere = (): boolean => this.isLoaded(step, side) || control.hasWeights(side, step);
     const begun = performance.now();
     control.waitUntil(() => isThere() || isRevoked(), weightsMilliseconds);
     this.account('waiting for weights', begun);
@@ -86,7 +87,9 @@ export class Workbench {
    * the running statistics are rounded to it, whether they have travelled or not.
    */
   takeWeights(step: number, side: Side, program: Program): void {
-    if (this.loadedStep !== step) {
+    if (!this.isLoaded(step, side)) {
+      // Before the copy: weights that are published meanwhile count as newer than it.
+      this.loadedPublication = this.store.control.publication(side);
       const { regions, layout } = program;
       this.arena.float32(regions.weights, layout.totalCount).set(this.store.weights(side));
       const dtype = dtypeCodes[this.setup.recipe.wireDtype];
@@ -98,6 +101,10 @@ export class Workbench {
       this.execute(program.prepare);
       this.preparedFor = program.mode;
     }
+  }
+
+  private isLoaded(step: number, side: Side): boolean {
+    return this.loadedStep === step && this.loadedPublication === this.store.control.publication(side);
   }
 
   /** The program for so many images; in mode `sync` one that lies in its own place. */

@@ -1,0 +1,97 @@
+/**
+ * What the desk of a node and its helpers all look at: the subtrees that are open, the shards that are computed, what
+ * has been done so far, and the way out to the coordinator.
+ */
+import { planStep, type StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
+import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
+import type { Limits } from '@lockstep/shared/protocol/limits.ts';
+import type { NodeToCoordinator, Subtree, WireDtype } from '@lockstep/shared/protocol/messages.ts';
+import type { Recipe } from '@lockstep/shared/recipe.ts';
+import type { RankHost } from '../rank/rank-host.ts';
+import type { ShardReport } from '../rank/tasks.ts';
+import type { Outbox } from './outbox.ts';
+import { OutletPool } from './outlet-pool.ts';
+
+export interface DeskSetup {
+  readonly recipe: Recipe;
+  readonly trainCount: number;
+  readonly host: RankHost;
+  readonly wireDtype: WireDtype;
+  readonly limits: Limits;
+}
+
+/** A subtree of an assignment that is not complete. */
+export interface OpenSubtree {
+  readonly assignment: number;
+  readonly index: number;
+  readonly step: number;
+  readonly subtree: Subtree;
+  /** Where its sum is made; null until it is begun. */
+  outbox: number | null;
+  stopWatching: () => void;
+  /** Parts that are on their way. */
+  parts: number;
+  sent: boolean;
+}
+
+export class DeskBoard {
+  readonly setup: DeskSetup;
+  readonly outbox: Outbox;
+  readonly outlets: OutletPool;
+  open: OpenSubtree[] = [];
+  /** Step of the task that a rank is at, by shard: two ranks never write one slot. Null: its result is of no use. */
+  readonly running = new Map<number, number | null>();
+  /** Shards of the step whose gradients lie in their slots. */
+  readonly reports = new Map<number, ShardReport>();
+  step = -1;
+  closed = false;
+  computeSeconds = 0;
+  shardsDone = 0;
+  samplesDone = 0;
+  private plan: StepPlan | null = null;
+
+  constructor(setup: DeskSetup, outbox: Outbox) {
+    this.setup = setup;
+    this.outbox = outbox;
+    this.outlets = new OutletPool(setup.host.store.layout.outboxes ?? 0);
+  }
+
+  planOf(step: number): StepPlan {
+    if (this.plan?.step !== step) this.plan = planStep(this.setup.recipe, this.setup.trainCount, step);
+    return this.plan;
+  }
+
+  /** A shard is computed. */
+  record(report: ShardReport): void {
+    this.reports.set(report.shard, report);
+    this.shardsDone += 1;
+    this.samplesDone += report.samples;
+  }
+
+  account({ loadSeconds, computeSeconds }: ShardReport): void {
+    this.computeSeconds += loadSeconds + computeSeconds;
+  }
+
+  /** Nobody writes into the subtree's outbox for its sake any more. */
+  letGo(open: OpenSubtree): void {
+    open.stopWatching();
+    if (open.outbox !== null) this.outlets.release(open.outbox);
+    open.outbox = null;
+  }
+
+  /** Puts a message behind the parts that wait. */
+  say(message: NodeToCoordinator, ...payload: ArrayBufferView[]): void {
+    if (this.closed) return;
+    const frame = encodeFrame(message, ...payload);
+    this.outbox.push({ key: 'message', frame: () => frame });
+  }
+}
+
+/** Under which an assignment's frames wait in the outbox. */
+export function keyOf(assignment: number): string {
+  return `assignment ${assignment}`;
+}
+
+export function shardsOf({ from, width }: Subtree): number[] {
+  return Array.from({ length: width }, (_, i) => from + i);
+}

@@ -1,0 +1,59 @@
+/** Where a node puts the weights that arrive: two sides of the store, so that a step's never lie on the step before's. */
+import { decodeFloats } from '@lockstep/shared/protocol/dtype.ts';
+import type { CoordinatorMessage } from '@lockstep/shared/protocol/messages.ts';
+import type { Side, Store } from '../rank/store.ts';
+
+export class WeightsShelf {
+  private readonly store: Store;
+  private arriving: number | null = null;
+  private wholeStep: number | null = null;
+  private distrusted = false;
+
+  constructor(store: Store) {
+    this.store = store;
+  }
+
+  /** The step whose weights are all here. */
+  get step(): number | null {
+    return this.wholeStep;
+  }
+
+  /** Whether ranks may hold weights that are not the run's: they get no work until others have come. */
+  get isDistrusted(): boolean {
+    return this.distrusted;
+  }
+
+  /** A part of a step's weights. */
+  take({ step, from, to, dtype }: CoordinatorMessage<'weights'>, payload: Uint8Array): void {
+    if (this.arriving !== step) {
+      this.arriving = step;
+      this.wholeStep = null;
+      this.store.control.withdrawWeights(sideOf(step));
+    }
+    decodeFloats(payload, dtype, this.weights(step).subarray(from, to));
+  }
+
+  /** All parts of a step's weights are here. */
+  complete(step: number): void {
+    this.wholeStep = step;
+    this.distrusted = false;
+    this.store.control.publishWeights(sideOf(step), step);
+  }
+
+  /** The weights are not those of the run; all of them will come again. */
+  forget(): void {
+    this.arriving = null;
+    this.wholeStep = null;
+    this.distrusted = true;
+  }
+
+  /** float32 `[totalCount]` as this node computes with them. */
+  weights(step: number): Float32Array {
+    return this.store.weights(sideOf(step));
+  }
+}
+
+/** Weights of two neighbouring steps never lie in the same place. */
+export function sideOf(step: number): Side {
+  return step % 2 === 0 ? 0 : 1;
+}
