@@ -111,9 +111,12 @@ test('points: the same for every shard size, in the order of the layout, forward
         // The call in front of a point gathers what the point is about.
         const call = [...forward, ...backward][point.calls - 1];
         t.true(
-          ['batchNormMoments', 'batchNormBackwardReduce', 'convBackwardWeights'].includes(
-            call?.call.kernel ?? '',
-          ),
+          [
+            'batchNormMoments',
+            'batchNormBackwardReduce',
+            'convBackwardWeights',
+            'winogradBackwardWeights',
+          ].includes(call?.call.kernel ?? ''),
         );
       }
     }
