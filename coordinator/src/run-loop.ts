@@ -63,7 +63,12 @@ async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'sec
   // Assign, weights down, load, forward, loss, backward, gradients up: any rank may compute any shard.
   const shards = await workforce.computeShards(
     plan.shards.map((samples, shard) => ({
-      ...({ kind: 'shard', step, side: truth.side, epoch: plan.epoch, shard, samples } as const),
+      kind: 'shard' as const,
+      step,
+      side: truth.side,
+      epoch: plan.epoch,
+      shard,
+      samples,
     })),
     run.signal,
   );
@@ -74,7 +79,10 @@ async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'sec
   const covers = workforce.covers ?? plan.shards.map((_, from) => ({ from, width: 1 }));
   const slices = await workforce.updateSlices(
     cutSlices(truth.layout.parameterCount, workforce.ranks, chunkFloats).map(({ from, to }) => ({
-      ...({ kind: 'slice', side: truth.side, from, to } as const),
+      kind: 'slice' as const,
+      side: truth.side,
+      from,
+      to,
       update: truth.updates + 1,
       learningRate: rate,
       samples: plan.samples,

@@ -9,7 +9,7 @@ import type { ProgramMode } from './program.ts';
 import { inWords, type Shapes } from './shapes.ts';
 import { type ImageShape, imagesName, type Model } from './spec.ts';
 import { type Stage, shapeOf } from './stages.ts';
-import { Buffer, type Pointer, type Tape } from './tape.ts';
+import type { Buffer, Pointer, Tape } from './tape.ts';
 
 /** An activation: its buffer, its halo and the shape of one image. */
 export interface Value {
@@ -197,5 +197,3 @@ export function gradientHalo(c: Compilation, stage: Stage): number {
 export function perChannelBytes(channels: number): { coefficients: number; sums: number } {
   return { coefficients: 24 * channelStride(channels), sums: 16 * channels };
 }
-
-export { Buffer };

@@ -7,8 +7,6 @@ import { randomWords, toIndex } from '@lockstep/shared/base/random.ts';
 /** `crop-flip`: random crop out of the image padded by 4, and a horizontal flip (He et al. 2015, section 4.2). */
 export type AugmentationKind = 'none' | 'crop-flip';
 
-export const augmentationKinds: readonly AugmentationKind[] = ['none', 'crop-flip'];
-
 /** Pixels of padding on each side out of which a crop is taken. */
 export const cropPadding = 4;
 

@@ -3,7 +3,6 @@
  * tests run it where they like.
  */
 import type { Model } from '@lockstep/shared/model/spec.ts';
-import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { PartProgress } from './part-progress.ts';
@@ -145,9 +144,4 @@ export class Rank {
     const predictions = [...bench.arena.int32(program.input.predictions, task.count)];
     return { kind: 'evaluation', from: task.from, lossSum, correct, predictions };
   }
-}
-
-/** Names of the optimizer's state vectors in the store of a recipe. */
-export function storeStates(recipe: Recipe): readonly string[] {
-  return stateNames(recipe.optimizer);
 }
