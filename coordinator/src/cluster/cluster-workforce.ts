@@ -29,6 +29,8 @@ export interface ClusterSetup {
   readonly host: RankHost;
   /** Whether the threads of this process compute shards, or only reduce. */
   readonly computes: boolean;
+  /** Images a second of the threads of this process, where they were measured. */
+  readonly speed: number | null;
   readonly minNodes: number;
   /** Batch-norm mode `sync`: all shards of a step advance together, so none changes hands but after a loss. */
   readonly sync: boolean;
@@ -66,6 +68,7 @@ export class ClusterWorkforce implements Workforce {
           (shard) => this.distribution.current?.tasks.get(shard) as ShardTask,
           this.memberEvents,
           setup.onLost,
+          setup.speed,
         );
     this.settlement = new WorkSettlement(this.distribution, this.local);
     if (setup.computes) this.members.set(this.local.id, this.local);

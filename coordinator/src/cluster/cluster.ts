@@ -2,6 +2,7 @@
 import { networkInterfaces } from 'node:os';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import { examineMachine } from '@lockstep/worker/node/fingerprints.ts';
+import { measureSpeed } from '@lockstep/worker/rank/speed-trial.ts';
 import type { RunListener } from '../metrics/events.ts';
 import type { WorkforceFactory } from '../session.ts';
 import { ClusterWorkforce } from './cluster-workforce.ts';
@@ -37,6 +38,7 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
     const { host, recipe, kernels, onLost } = parts;
     const facts = factsOf(parts, limits);
     const { fingerprints } = await examineMachine(kernels);
+    const speed = computes ? await measureSpeed(host, recipe, parts.dataset.train.count) : null;
     const weights = new WeightsBroadcast(host.store, facts.terms.wireDtype, limits, options.hashEvery);
     const members = new Map<Guest, NodeMember>();
     const spare: Float32Array[] = [];
@@ -45,6 +47,7 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
     const workforce: ClusterWorkforce = new ClusterWorkforce({
       host,
       computes,
+      speed,
       minNodes,
       listen,
       onLost,

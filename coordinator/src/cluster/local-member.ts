@@ -22,19 +22,20 @@ export class LocalMember implements Member {
   /** By shard. */
   private readonly running = new Map<number, Promise<void>>();
 
-  /** @param taskOf the task of a shard of the current step */
+  /** @param taskOf the task of a shard of the current step @param speed images a second, where known */
   constructor(
     { pool, store }: RankHost,
     taskOf: (shard: number) => ShardTask,
     events: MemberEvents,
     onLost: LostListener,
+    speed: number | null,
   ) {
     this.pool = pool;
     this.control = store.control;
     this.taskOf = taskOf;
     this.events = events;
     this.onLost = onLost;
-    this.record = new MemberRecord(pool.size);
+    this.record = new MemberRecord(pool.size, speed);
   }
 
   get ranks(): number {
@@ -54,6 +55,11 @@ export class LocalMember implements Member {
 
   total(): void {
     // Only in mode `sync`.
+  }
+
+  begunOf(work: Work): number {
+    const all = work.subtrees.reduce((sum, { width }) => sum + width, 0);
+    return all - this.waiting.filter((job) => job.work === work).length;
   }
 
   takeBack(work: Work): boolean {

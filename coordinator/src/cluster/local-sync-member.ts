@@ -61,6 +61,11 @@ export class LocalSyncMember implements Member {
     this.crew.total(point, values);
   }
 
+  /** All shards of a step advance together. */
+  begunOf(work: Work): number {
+    return shardsOf(work.subtrees).length;
+  }
+
   takeBack(work: Work): boolean {
     const shards = shardsOf(work.subtrees).filter((shard) => this.works.get(shard) === work);
     for (const shard of shards) this.works.delete(shard);

@@ -21,6 +21,7 @@ export class MemberRecord {
   private stepShards = 0;
   private stepSamples = 0;
   private doneAt = 0;
+  private movedAt = Number.NEGATIVE_INFINITY;
 
   /** @param guess images a second of all ranks, measured or estimated; null when nobody knows */
   constructor(ranks: number, guess: number | null = null) {
@@ -49,11 +50,17 @@ export class MemberRecord {
     this.stepShards += 1;
     this.stepSamples += samples;
     this.doneAt = now;
+    this.movedAt = now;
   }
 
-  /** Since it last delivered a shard; infinite before the first one. */
-  secondsSinceDelivery(now: number): number {
-    return this.doneAt === 0 ? Number.POSITIVE_INFINITY : (now - this.doneAt) / 1000;
+  /** It has begun a shard. */
+  progressed(now: number): void {
+    this.movedAt = now;
+  }
+
+  /** Since it last began or delivered a shard; infinite before the first one. */
+  secondsSinceMove(now: number): number {
+    return (now - this.movedAt) / 1000;
   }
 
   /** The step is over: what it took becomes the member's speed. */

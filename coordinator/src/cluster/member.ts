@@ -47,6 +47,8 @@ export interface Member {
   give(work: Work, samplesOf: (shard: number) => number): void;
   /** Batch-norm mode `sync`: the whole batch at a point. */
   total(step: number, point: PointTotal): void;
+  /** How many shards of work, in its order, its ranks have begun. */
+  begunOf(work: Work): number;
   /** Takes work back. @returns false when it has been begun here and will be finished */
   takeBack(work: Work, reason: string): boolean;
 }

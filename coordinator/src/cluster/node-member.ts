@@ -43,6 +43,8 @@ export class NodeMember implements Member {
   private readonly staging = new Map<string, Float32Array>();
   /** Subtrees that have come, by assignment. */
   private readonly finished = new Map<number, number>();
+  /** Shards that its ranks have begun, by assignment. */
+  private readonly begun = new Map<number, number>();
   private readonly expected = new Map<number, string>();
   private divergences = 0;
 
@@ -71,6 +73,10 @@ export class NodeMember implements Member {
     link.send({ type: 'assign', assignment, step, subtrees });
   }
 
+  begunOf({ id }: Work): number {
+    return this.begun.get(id) ?? 0;
+  }
+
   takeBack(work: Work, reason: string): boolean {
     if (!this.works.delete(work.id)) return false;
     const { link } = this.guest;
@@ -91,6 +97,10 @@ export class NodeMember implements Member {
         return this.takePart(message, payload);
       case 'subtree-done':
         return this.finish(message, payload);
+      case 'progress':
+        if (!this.works.has(message.assignment)) return;
+        this.begun.set(message.assignment, message.begun);
+        return this.record.progressed(performance.now());
       case 'sync-part':
         return this.takePoint(message, payload);
       case 'failed': {
@@ -173,7 +183,10 @@ export class NodeMember implements Member {
     const reports = message.shards.map((report) => ({ kind: 'shard' as const, ...report }));
     const { store, spare } = this.setup;
     const last = isLast(work, this.finished);
-    if (last) this.works.delete(assignment);
+    if (last) {
+      this.works.delete(assignment);
+      this.begun.delete(assignment);
+    }
     this.setup.events.onDelivery({
       work,
       subtree,
@@ -193,6 +206,7 @@ export class NodeMember implements Member {
       this.staging.delete(`${id} ${index}`);
     }
     this.finished.delete(id);
+    this.begun.delete(id);
   }
 
   private judgeHash({ step, sha256 }: NodeMessage<'weights-hash'>): void {

@@ -6,6 +6,8 @@ export interface Outstanding {
   readonly id: number;
   /** Shards of it that are not counted. */
   readonly shards: readonly number[];
+  /** How many of them, from the first on, its ranks are at. */
+  readonly begun: number;
   /** Seconds since it was given. */
   readonly age: number;
 }
@@ -13,7 +15,7 @@ export interface Outstanding {
 export interface Busy extends Hand {
   /** In the order in which the member does it. */
   readonly work: readonly Outstanding[];
-  /** Seconds since it last delivered something, or was given the first of this. */
+  /** Seconds since it last began or delivered a shard, or was given the first of this. */
   readonly since: number;
 }
 
@@ -29,15 +31,20 @@ export interface Theft {
 const late = { factor: 2.5, seconds: 0.3 } as const;
 
 /**
+ * Taking over has to gain a quarter of a shard's time: it splits a subtree, so that two sums travel instead of one.
+ */
+const gain = 1.25;
+
+/**
  * An idle member and everybody else's outstanding work: is there something that it would finish earlier? Shards
  * that have not been begun are taken away; work that is long overdue is done a second time.
  */
 export function decideTheft(idle: Hand, busy: readonly Busy[]): Theft | null {
   const own = finishOf(idle, 1);
   for (const victim of busy.toSorted((a, b) => timeLeft(b) - timeLeft(a))) {
-    const waiting = victim.work.flatMap(({ shards }) => shards).slice(begunCount(victim));
+    const waiting = victim.work.flatMap(({ shards, begun }) => shards.slice(begun));
     const left = timeLeft(victim);
-    if (waiting.length > 0 && own < left) {
+    if (waiting.length > 0 && gain * own < left) {
       const fair = Math.round((waiting.length * idle.speed) / (idle.speed + victim.speed));
       const shards = waiting.slice(-Math.max(1, fair));
       const reason = `${idle.name} is idle and ${victim.name} has ${left.toFixed(2)} s of work left: ${shards.length} taken over`;
@@ -60,12 +67,7 @@ function openCount({ work }: Busy): number {
   return work.reduce((sum, { shards }) => sum + shards.length, 0);
 }
 
-/** Seconds until it is done, by its speed and what it may have done since it was last heard of. */
+/** Seconds until it is done: what it is at may be nearly finished, but no more than that. */
 function timeLeft(victim: Busy): number {
-  return Math.max(0, finishOf(victim, openCount(victim)) - victim.since);
-}
-
-/** Shards that are done or that its ranks are at, as far as its speed tells. */
-function begunCount({ ranks, speed, since }: Busy): number {
-  return ranks * (1 + Math.floor((since * speed) / ranks));
+  return finishOf(victim, openCount(victim)) - Math.min(victim.since, finishOf(victim, 1));
 }

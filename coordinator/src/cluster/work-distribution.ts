@@ -7,7 +7,7 @@ import type { RunListener } from '../metrics/events.ts';
 import { apportion, contiguousRuns, type Hand } from './apportion.ts';
 import type { Member, Work } from './member.ts';
 import { decideGoingOn } from './presence.ts';
-import { decideTheft } from './steal.ts';
+import { decideTheft, type Outstanding } from './steal.ts';
 import { shardsOf } from './step-ledger.ts';
 import type { StepInProgress } from './step-in-progress.ts';
 
@@ -144,13 +144,9 @@ export class WorkDistribution {
         return {
           ...handOf(member, current.meanSamples),
           work: works
-            .map((work, i) => ({
-              id: work.id,
-              shards: ledger.openShards(work).filter(allowed),
-              age: ages[i] ?? 0,
-            }))
+            .map((work, i) => outstandingOf(member, work, ledger.openShards(work), allowed, ages[i] ?? 0))
             .filter(({ shards }) => shards.length > 0),
-          since: Math.min(Math.max(0, ...ages), member.record.secondsSinceDelivery(now)),
+          since: Math.min(Math.max(0, ...ages), member.record.secondsSinceMove(now)),
         };
       });
     const theft = decideTheft(handOf(idle, current.meanSamples), busy);
@@ -206,6 +202,19 @@ export class WorkDistribution {
 
 function handOf({ id, name, ranks, record }: Member, meanSamples: number): Hand {
   return { id, name, ranks, speed: Math.max(1e-6, record.imagesPerSecond / meanSamples) };
+}
+
+/** A piece of work as the decision sees it. @param open its shards that are not counted, in its order */
+function outstandingOf(
+  member: Member,
+  work: Work,
+  open: readonly number[],
+  allowed: (shard: number) => boolean,
+  age: number,
+): Outstanding {
+  const counted = shardsOf(work.subtrees).length - open.length;
+  const begun = open.slice(0, Math.max(0, member.begunOf(work) - counted));
+  return { id: work.id, shards: open.filter(allowed), begun: begun.filter(allowed).length, age };
 }
 
 /** Shards that nobody has, by who may have them: not whoever failed with one, while somebody else is there. */

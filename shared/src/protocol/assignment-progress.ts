@@ -27,6 +27,8 @@ export interface ShardWork {
   readonly kind: 'shards';
   readonly step: number;
   readonly subtrees: readonly SubtreeProgress[];
+  /** Shards that the node has said to have begun. */
+  readonly begun: number;
   readonly state: WorkState;
 }
 
@@ -39,7 +41,9 @@ export interface EvaluationWork {
 
 export type Work = ShardWork | EvaluationWork;
 
-export type WorkMessage = NodeMessage<'gradient-part' | 'subtree-done' | 'sync-part' | 'evaluation-done'>;
+export type WorkMessage = NodeMessage<
+  'gradient-part' | 'subtree-done' | 'sync-part' | 'evaluation-done' | 'progress'
+>;
 
 /** Work that has just been given out. @param samplesOf samples of each shard of the step */
 export function shardWork(
@@ -59,6 +63,7 @@ export function shardWork(
       points: 0,
       done: false,
     })),
+    begun: 0,
     state: 'open',
   };
 }
@@ -80,6 +85,16 @@ export function advanceWork(
   const unchanged = (verdict: Drop): Progress => ({ work, verdict });
   if (work.state === 'closed')
     return unchanged(drop('MESSAGE_UNEXPECTED', 'the assignment had ended before'));
+  if (message.type === 'progress') {
+    const { begun } = message;
+    if (work.kind !== 'shards' || payloadBytes > 0)
+      return unchanged(drop('MESSAGE_INVALID', 'progress of an evaluation, or with a payload'));
+    const shards = work.subtrees.reduce((sum, { width }) => sum + width, 0);
+    // Each shard is begun once: so these messages are bounded by what was asked for, too.
+    if (begun <= work.begun || begun > shards)
+      return unchanged(drop('MESSAGE_INVALID', `${begun} of ${shards} shards begun after ${work.begun}`));
+    return { work: { ...work, begun }, verdict: accept(`${begun} of ${shards} shards begun`) };
+  }
   if (message.step !== work.step) {
     return unchanged(drop('GRADIENT_INVALID', `step ${message.step} in an assignment of step ${work.step}`));
   }
@@ -113,7 +128,7 @@ export function advanceWork(
 
 function advanceSubtree(
   progress: SubtreeProgress,
-  message: Exclude<WorkMessage, { type: 'evaluation-done' }>,
+  message: Exclude<WorkMessage, { type: 'evaluation-done' | 'progress' }>,
   payloadBytes: number,
   terms: Terms,
   limits: Limits,

@@ -79,6 +79,8 @@ export const nodeToCoordinator = z.discriminatedUnion('type', [
     lossSum: z.number(),
     correct: count,
   }),
+  /** How many shards of an assignment ranks have begun, in its order: what nobody has begun may go to others. */
+  z.strictObject({ type: z.literal('progress'), assignment, begun: positive }),
   /** SHA-256 over the float32 weights of a step as this node computes with them (after widening). */
   z.strictObject({ type: z.literal('weights-hash'), step, sha256 }),
   /** An assignment could not be done; `not-finite`: its gradient holds a NaN or an infinity. */

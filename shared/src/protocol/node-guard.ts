@@ -155,6 +155,7 @@ function judge(
     case 'subtree-done':
     case 'sync-part':
     case 'evaluation-done':
+    case 'progress':
     case 'failed':
     case 'released':
       return judgeWork(guard, message, payloadBytes, terms);

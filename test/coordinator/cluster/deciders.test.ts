@@ -64,19 +64,24 @@ test('apportioning gives every shard to one member, in ranges, and nobody could 
 
 test('what is stolen is unfinished work of somebody slower, and never what is begun', (t) => {
   const idle: Hand = { id: 1, name: 'fast', ranks: 1, speed: 10 };
-  const slow = (shards: number[], since: number, age = since): Busy => ({
+  const slow = (shards: number[], since: number, begun = 1, age = since): Busy => ({
     id: 2,
     name: 'slow',
     ranks: 1,
     speed: 1,
     since,
-    work: [{ id: 7, shards, age }],
+    work: [{ id: 7, shards, begun, age }],
   });
   const theft = decideTheft(idle, [slow([4, 5, 6, 7], 0)]);
   t.is(theft?.kind, 'steal');
   t.deepEqual(theft?.shards, [5, 6, 7]);
   t.is(decideTheft(idle, [slow([4], 0.5)]), null);
   t.is(decideTheft(idle, []), null);
+  t.is(decideTheft(idle, [slow([4, 5], 0, 2)]), null);
+  // What has not been begun goes, unless the one that has it comes to it nearly as soon.
+  const equal = { ...idle, speed: 1 };
+  t.deepEqual(decideTheft(equal, [slow([4, 5], 0.1)])?.shards, [5]);
+  t.is(decideTheft(equal, [slow([4, 5], 0.9)]), null);
   const copy = decideTheft(idle, [slow([4], 5)]);
   t.is(copy?.kind, 'copy');
   t.deepEqual(copy?.shards, [4]);

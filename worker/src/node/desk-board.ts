@@ -45,6 +45,8 @@ export class DeskBoard {
   readonly reports = new Map<number, ShardReport>();
   step = -1;
   closed = false;
+  /** Shards of the step's assignments that were begun, by assignment. */
+  private readonly begun = new Map<number, number>();
   computeSeconds = 0;
   shardsDone = 0;
   samplesDone = 0;
@@ -59,6 +61,21 @@ export class DeskBoard {
   planOf(step: number): StepPlan {
     if (this.plan?.step !== step) this.plan = planStep(this.setup.recipe, this.setup.trainCount, step);
     return this.plan;
+  }
+
+  /** A step begins: nothing of an older one matters. */
+  enter(step: number): void {
+    this.step = step;
+    this.reports.clear();
+    this.begun.clear();
+  }
+
+  /** Tells the coordinator that shards of an assignment are begun: nobody else need take them. */
+  noteBegun(assignment: number, count: number): void {
+    if (count === 0 || this.closed) return;
+    const begun = (this.begun.get(assignment) ?? 0) + count;
+    this.begun.set(assignment, begun);
+    this.outbox.urgent(encodeFrame({ type: 'progress', assignment, begun }));
   }
 
   /** A shard is computed. */

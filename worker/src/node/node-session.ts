@@ -236,7 +236,7 @@ export class NodeSession {
       type: 'ready',
       dataset: { train: train.sha256, test: test.sha256 },
       ranks: host.pool.size,
-      imagesPerSecond: null,
+      imagesPerSecond: workplace.imagesPerSecond,
     });
     this.guard = noteReady(this.guard);
     listen({ type: 'ready', ranks: host.pool.size, seconds: (performance.now() - begun) / 1000 });

@@ -168,8 +168,7 @@ export class ShardDesk {
   private enter(step: number): void {
     const { board } = this;
     if (step === board.step) return;
-    board.step = step;
-    board.reports.clear();
+    board.enter(step);
     for (const [shard, old] of board.running) if (old !== step) board.setup.host.store.control.revoke(shard);
     this.emptyCrew();
   }
@@ -237,7 +236,10 @@ export class ShardDesk {
   /** Begins what a rank should do next: shards before evaluations. @returns when it ends; null: there is nothing */
   private nextErrand(): Promise<void> | null {
     const job = this.jobs.shift();
-    if (job !== undefined) return this.errands.shard(job);
+    if (job !== undefined) {
+      this.board.noteBegun(job.open.assignment, 1);
+      return this.errands.shard(job);
+    }
     const at = this.evaluations.findIndex(({ step }) => step === this.shelf.step);
     const [evaluation] = at < 0 ? [] : this.evaluations.splice(at, 1);
     return evaluation === undefined ? null : this.errands.evaluation(evaluation);
@@ -246,7 +248,8 @@ export class ShardDesk {
   /** Opens an outbox for a subtree and queues its shards. @returns false when it has to wait */
   private begin(open: OpenSubtree): boolean {
     const { step, subtree } = open;
-    const { reports, running, outlets, setup } = this.board;
+    const { board } = this;
+    const { reports, running, outlets, setup } = board;
     const shards = shardsOf(subtree);
     const { store, layout } = setup.host;
     // A rank that is still at the slot for an older step, or with wrong weights, ends soon: it was told.
@@ -270,6 +273,7 @@ export class ShardDesk {
       };
       return true;
     }
+    board.noteBegun(open.assignment, shards.length - missing.length);
     for (const shard of missing) this.jobs.push({ shard, open });
     this.errands.sumLeftOver(open);
     return true;

@@ -7,6 +7,7 @@ import { parseRecipe, type Recipe, recipeSha256 } from '@lockstep/shared/recipe.
 import type { Dataset } from '../data/dataset.ts';
 import { type RankHost, startHost } from '../rank/rank-host.ts';
 import { modelFor } from '../rank/run-shape.ts';
+import { measureSpeed } from '../rank/speed-trial.ts';
 import type { Machine } from './fingerprints.ts';
 import { syncChannelsOf } from './run-terms.ts';
 import { outboxCount } from './shard-desk.ts';
@@ -16,6 +17,8 @@ export interface Workplace {
   readonly recipeSha256: string;
   readonly dataset: Dataset;
   readonly host: RankHost;
+  /** Of all ranks together, measured with the run's program; null where that cannot be done. */
+  readonly imagesPerSecond: number | null;
 }
 
 /** What a welcome says, checked against this side's own idea of it. */
@@ -79,5 +82,6 @@ export async function openWorkplace(
   }
   const outboxes = outboxCount(threads, recipe);
   const host = await startHost({ recipe, dataset, threads, kernels, state: [], outboxes });
-  return { recipe, recipeSha256: recipeSha256(recipe), dataset, host };
+  const imagesPerSecond = await measureSpeed(host, recipe, dataset.train.count);
+  return { recipe, recipeSha256: recipeSha256(recipe), dataset, host, imagesPerSecond };
 }
