@@ -7,7 +7,7 @@ import { learningRate } from '@lockstep/shared/optimizer/schedule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import { chunkFloats } from '@lockstep/worker/rank/store.ts';
 import type { ShardReport } from '@lockstep/worker/rank/tasks.ts';
-import type { Workforce } from './cluster/workforce.ts';
+import type { UpdateOf, Workforce } from './cluster/workforce.ts';
 import { cutSlices } from './plan/assignment.ts';
 import { planStep, type StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
 import { type CommitDecision, decideCommit } from './reduce/commit.ts';
@@ -60,7 +60,21 @@ async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'sec
   // Plan: which samples, in which shards. A function of the recipe and the step.
   const plan = planStep(recipe, run.trainCount, step);
 
-  // Assign, weights down, load, forward, loss, backward, gradients up: any rank may compute any shard.
+  // What becomes of a range of the gradient once it is there: the sum in the fixed tree, and the optimizer on it.
+  const rate = learningRate(recipe, step, run.lastStep);
+  const updateOf: UpdateOf = ({ from, to }, covers) => ({
+    kind: 'slice',
+    side: truth.side,
+    from,
+    to,
+    update: truth.updates + 1,
+    learningRate: rate,
+    samples: plan.samples,
+    covers,
+  });
+
+  // Assign, weights down, load, forward, loss, backward, gradients up: any rank may compute any shard. A range that has
+  // come from all shards may be updated, and be on its way down, while backward still works on the others.
   const shards = await workforce.computeShards(
     plan.shards.map((samples, shard) => ({
       kind: 'shard' as const,
@@ -70,24 +84,16 @@ async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'sec
       shard,
       samples,
     })),
-    run.signal,
+    { updateOf, signal: run.signal },
   );
   if (shards === null) return null;
 
-  // Reduce in the fixed tree and apply the optimizer, slice by slice, from one side of the store to the other.
-  const rate = learningRate(recipe, step, run.lastStep);
-  const covers = workforce.covers ?? plan.shards.map((_, from) => ({ from, width: 1 }));
+  // Reduce and update what is left, slice by slice, from one side of the store to the other.
+  const covers = workforce.covers ?? plan.shards.map((_, from) => ({ from, width: 1, slot: from }));
   const slices = await workforce.updateSlices(
-    cutSlices(truth.layout.parameterCount, workforce.ranks, chunkFloats).map(({ from, to }) => ({
-      kind: 'slice' as const,
-      side: truth.side,
-      from,
-      to,
-      update: truth.updates + 1,
-      learningRate: rate,
-      samples: plan.samples,
-      covers,
-    })),
+    cutSlices(truth.layout.parameterCount, workforce.ranks, chunkFloats).map((slice) =>
+      updateOf(slice, covers),
+    ),
   );
 
   // Commit: all shards, all finite. Running statistics are merged, the sides swap, the step counts.

@@ -71,6 +71,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     kernels,
     state,
     profiled: options.profiled ?? false,
+    takesSums: options.workforce !== undefined,
   });
   const { model, layout, store, pool, arenaBytes } = host;
   const onLost = options.onLost ?? (() => {});

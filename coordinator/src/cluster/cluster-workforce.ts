@@ -3,10 +3,11 @@
  * members. This file knows who is there and leads a step from its beginning to its end; `work-distribution.ts`
  * gives the work out, `work-settlement.ts` takes what comes of it.
  */
-import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
+import type { GradientRange } from '@lockstep/shared/model/gradient-parts.ts';
 import type { RankHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { Side } from '@lockstep/worker/rank/store.ts';
 import type {
+  Cover,
   EvaluationReport,
   EvaluationTask,
   ShardReport,
@@ -18,12 +19,13 @@ import type { RunListener } from '../metrics/events.ts';
 import { LocalMember } from './local-member.ts';
 import { LocalSyncMember } from './local-sync-member.ts';
 import { LocalRanks } from './local-ranks.ts';
+import { EarlyUpdates } from './early-updates.ts';
 import type { Member, MemberEvents } from './member.ts';
 import { decideGoingOn, decideStart } from './presence.ts';
 import { beginStep, planOf } from './step-in-progress.ts';
 import { WorkDistribution } from './work-distribution.ts';
 import { WorkSettlement } from './work-settlement.ts';
-import type { LostListener, Workforce } from './workforce.ts';
+import type { LostListener, StepOptions, Workforce } from './workforce.ts';
 
 export interface ClusterSetup {
   readonly host: RankHost;
@@ -38,6 +40,10 @@ export interface ClusterSetup {
   readonly onLost: LostListener;
   /** The weights that the next tasks read. */
   readonly onPublish: (step: number, side: Side) => void;
+  /** The pieces in which gradients and weights travel. */
+  readonly blocks: readonly GradientRange[];
+  /** A piece of the weights to come is there, before the step is committed. */
+  readonly onUpdated: (range: GradientRange) => void;
 }
 
 export class ClusterWorkforce implements Workforce {
@@ -50,13 +56,15 @@ export class ClusterWorkforce implements Workforce {
   private readonly settlement: WorkSettlement;
   private changed = Promise.withResolvers<void>();
   /** Of the step that was computed last. */
-  covers: readonly Subtree[] = [];
+  covers: readonly Cover[] = [];
 
   constructor(setup: ClusterSetup) {
     this.setup = setup;
     this.own = new LocalRanks(setup.host.pool, setup.onLost);
     this.distribution = new WorkDistribution(this.members, setup.sync, setup.listen);
     this.memberEvents = {
+      onPiece: (work, sum, range) => this.settlement.takePiece(work, sum, range),
+      onAbandoned: (slot, release) => this.settlement.abandon(slot, release),
       onDelivery: (delivery) => this.settlement.deliver(delivery),
       onPoint: (work, subtree, point, values) => this.settlement.takePoint(work, subtree, point, values),
       onFailure: (work, cause, reason) => this.settlement.fail(work, cause, reason),
@@ -137,18 +145,33 @@ export class ClusterWorkforce implements Workforce {
     this.distribution.distribute();
   }
 
-  async computeShards(tasks: readonly ShardTask[], signal?: AbortSignal): Promise<ShardReport[] | null> {
-    const current = beginStep(tasks, this.setup.sync, this.setup.host, this.local);
+  async computeShards(
+    tasks: readonly ShardTask[],
+    { updateOf, signal }: StepOptions = {},
+  ): Promise<ShardReport[] | null> {
+    this.settlement.stepIsOver();
+    const { blocks, onUpdated } = this.setup;
+    const run = (task: SliceTask): Promise<SliceReport> => this.own.untilDone(task);
+    const early = new EarlyUpdates({
+      shards: tasks.length,
+      blocks,
+      updateOf: updateOf ?? null,
+      run,
+      onUpdated,
+    });
+    const current = beginStep(tasks, this.setup.sync, this.setup.host, this.local, early);
     this.local.begin(planOf(tasks), tasks[0]?.side ?? 0);
     const stop = (): void => {
       if (!decideGoingOn(this.nodeCount, this.ownThreads).go) current.done.resolve(false);
     };
     signal?.addEventListener('abort', stop);
     this.distribution.current = current;
+    this.settlement.begin(current);
     try {
       this.distribution.distribute();
       if (signal?.aborted) stop();
       const complete = await current.done.promise;
+      early.close();
       this.covers = current.ledger.covers();
       return complete ? current.ledger.results() : null;
     } finally {
@@ -161,8 +184,9 @@ export class ClusterWorkforce implements Workforce {
     }
   }
 
-  updateSlices(tasks: readonly SliceTask[]): Promise<SliceReport[]> {
-    return this.own.updateSlices(tasks);
+  async updateSlices(tasks: readonly SliceTask[]): Promise<SliceReport[]> {
+    const { reports, left } = await this.settlement.settleUpdates(tasks);
+    return [...reports, ...(await this.own.updateSlices(left))];
   }
 
   evaluate(tasks: readonly EvaluationTask[], onDone: () => void): Promise<EvaluationReport[]> {

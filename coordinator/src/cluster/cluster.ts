@@ -2,6 +2,8 @@
 import { networkInterfaces } from 'node:os';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import { examineMachine } from '@lockstep/worker/node/fingerprints.ts';
+import { gradientBlocks } from '@lockstep/shared/protocol/blocks.ts';
+import { otherSide, type Side } from '@lockstep/worker/rank/store.ts';
 import { measureSpeed } from '@lockstep/worker/rank/speed-trial.ts';
 import type { RunListener } from '../metrics/events.ts';
 import type { WorkforceFactory } from '../session.ts';
@@ -10,6 +12,7 @@ import { clusterStatus } from './cluster-status.ts';
 import { FrontDesk, type Guest } from './front-desk.ts';
 import { dialUrl, type ListenAddress } from './listen-address.ts';
 import { type Certificate, Listener } from './listener.ts';
+import { InboxPool } from './inbox-pool.ts';
 import { NodeMember } from './node-member.ts';
 import { factsOf } from './run-facts.ts';
 import type { TokenDecision } from './token.ts';
@@ -39,9 +42,13 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
     const facts = factsOf(parts, limits);
     const { fingerprints } = await examineMachine(kernels);
     const speed = computes ? await measureSpeed(host, recipe, parts.dataset.train.count) : null;
-    const weights = new WeightsBroadcast(host.store, facts.terms.wireDtype, limits, options.hashEvery);
+    const { layout, store } = host;
+    const dtype = facts.terms.wireDtype;
+    const { hashEvery } = options;
+    const weights = new WeightsBroadcast({ store, layout, dtype, limits, hashEvery });
     const members = new Map<Guest, NodeMember>();
-    const spare: Float32Array[] = [];
+    const inboxes = new InboxPool(host);
+    let side: Side = 0;
     const begun = performance.now();
     let closing = false;
     const workforce: ClusterWorkforce = new ClusterWorkforce({
@@ -52,7 +59,14 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
       listen,
       onLost,
       sync: recipe.batchNorm === 'sync',
-      onPublish: (step, side) => {
+      blocks: gradientBlocks(layout, dtype, limits),
+      onUpdated: (range) => {
+        if (members.size === 0) return;
+        const frame = weights.ahead(range, otherSide(side));
+        for (const member of members.values()) member.sendAhead(frame);
+      },
+      onPublish: (step, published) => {
+        side = published;
         weights.publish(step, side);
         for (const member of members.values()) member.sendWeights();
       },
@@ -68,9 +82,9 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
           {
             guest,
             ranks,
-            store: host.store,
+            store,
             weights,
-            spare,
+            inboxes,
             events: workforce.events,
             onDiverged: (reason) => {
               listen({
@@ -163,7 +177,7 @@ function withClose(workforce: ClusterWorkforce, close: Workforce['close']): Work
     },
     publish: (step, side) => workforce.publish(step, side),
     gathered: (signal) => workforce.gathered(signal),
-    computeShards: (tasks, signal) => workforce.computeShards(tasks, signal),
+    computeShards: (...step) => workforce.computeShards(...step),
     updateSlices: (tasks) => workforce.updateSlices(tasks),
     evaluate: (tasks, onDone) => workforce.evaluate(tasks, onDone),
     close,

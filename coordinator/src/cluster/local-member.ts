@@ -101,9 +101,9 @@ export class LocalMember implements Member {
       this.onLost('shard', shard, outcome.reason);
       this.events.onFailure(work, 'rank-lost', outcome.reason);
     } else if (outcome.report.revoked !== true) {
-      const subtree = { from: shard, width: 1 };
+      const sum = { from: shard, width: 1, slot: shard };
       const nothing = (): void => {};
-      this.events.onDelivery({ work, subtree, reports: [outcome.report], store: nothing, release: nothing });
+      this.events.onDelivery({ work, sum, reports: [outcome.report], store: nothing, release: nothing });
     }
   }
 }

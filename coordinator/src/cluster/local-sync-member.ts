@@ -29,8 +29,8 @@ export class LocalSyncMember implements Member {
         const work = this.works.get(report.shard);
         const nothing = (): void => {};
         if (work === undefined) return;
-        const subtree = { from: report.shard, width: 1 };
-        this.events.onDelivery({ work, subtree, reports: [report], store: nothing, release: nothing });
+        const sum = { from: report.shard, width: 1, slot: report.shard };
+        this.events.onDelivery({ work, sum, reports: [report], store: nothing, release: nothing });
       },
       onFailure: (shards, reason) => {
         for (const work of new Set(shards.map((shard) => this.works.get(shard)))) {

@@ -1,6 +1,7 @@
 /** One that computes shards: the threads of this process, or a node. The workforce sees no difference. */
+import type { GradientRange } from '@lockstep/shared/model/gradient-parts.ts';
 import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
-import type { ShardReport } from '@lockstep/worker/rank/tasks.ts';
+import type { Cover, ShardReport } from '@lockstep/worker/rank/tasks.ts';
 import type { PointTotal } from '../reduce/sync-step.ts';
 import type { FailureCause } from './failure.ts';
 import type { MemberRecord } from './member-record.ts';
@@ -19,16 +20,21 @@ export interface Work {
 /** A sum that has come in whole. */
 export interface Delivery {
   readonly work: Work;
-  readonly subtree: Subtree;
+  /** The subtree, and where its gradient lies, or comes to lie with `store`. */
+  readonly sum: Cover;
   readonly reports: readonly ShardReport[];
-  /** Copies gradient and moments into the store; not called when the shards are counted already. */
+  /** Copies what is not in the store into it; not called when the shards are counted already. */
   readonly store: () => void;
-  /** Nothing of it is needed any more; called once. */
+  /** Nothing of it is needed any more; called once, after the step when it was counted. */
   readonly release: () => void;
 }
 
 /** What members tell the workforce. */
 export interface MemberEvents {
+  /** A piece of a sum lies in its slot; the others follow. */
+  readonly onPiece: (work: Work, sum: Cover, range: GradientRange) => void;
+  /** The sum that was coming into a slot will not be complete; `release` is called as soon as nobody reads it. */
+  readonly onAbandoned: (slot: number, release: () => void) => void;
   readonly onDelivery: (delivery: Delivery) => void;
   /** Batch-norm mode `sync`: what a subtree adds to a point. */
   readonly onPoint: (work: Work, subtree: Subtree, point: number, values: Float64Array) => void;

@@ -1,24 +1,24 @@
 /** A node as a member: assignments down, parts of gradients up, into memory of their own until they are whole. */
 import type { ErrorCode } from '@lockstep/shared/base/errors.ts';
-import { decodeFloats } from '@lockstep/shared/protocol/dtype.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { NodeMessage, NodeToCoordinator } from '@lockstep/shared/protocol/messages.ts';
 import { noteAssigned, noteHashAsked, noteRevoked } from '@lockstep/shared/protocol/node-guard.ts';
 import type { Store } from '@lockstep/worker/rank/store.ts';
 import type { PointTotal } from '../reduce/sync-step.ts';
 import type { Guest } from './front-desk.ts';
+import type { Inbox, InboxPool } from './inbox-pool.ts';
 import type { Member, MemberEvents, Work } from './member.ts';
 import { MemberRecord } from './member-record.ts';
 import { decideDivergence } from './presence.ts';
-import type { WeightsBroadcast } from './weights-broadcast.ts';
+import type { WeightsBroadcast, WeightsFrame } from './weights-broadcast.ts';
 
 export interface NodeMemberSetup {
   readonly guest: Guest;
   readonly ranks: number;
   readonly store: Store;
   readonly weights: WeightsBroadcast;
-  /** Staging memory that nobody uses now; shared by all nodes. */
-  readonly spare: Float32Array[];
+  /** Shared by all nodes. */
+  readonly inboxes: InboxPool;
   readonly events: MemberEvents;
   /** The node's weights are not those of the run: what it has is worth nothing. */
   readonly onDiverged: (reason: string) => void;
@@ -40,7 +40,10 @@ export class NodeMember implements Member {
   private readonly setup: NodeMemberSetup;
   private readonly works = new Map<number, Work>();
   /** Sums that are coming in, by assignment and subtree. */
-  private readonly staging = new Map<string, Float32Array>();
+  private readonly incoming = new Map<string, Inbox>();
+  /** Pieces of the next step's weights that it has been sent, by first float. */
+  private readonly ahead = new Set<number>();
+  private aheadStep = -1;
   /** Subtrees that have come, by assignment. */
   private readonly finished = new Map<number, number>();
   /** Shards that its ranks have begun, by assignment. */
@@ -58,10 +61,25 @@ export class NodeMember implements Member {
     this.record = new MemberRecord(setup.ranks, guess);
   }
 
-  /** Sends the newest weights; older ones that still wait are not sent any more. */
+  /** Sends the newest weights, less what went ahead; older ones that still wait are not sent any more. */
   sendWeights(): void {
     const { weights } = this.setup;
-    this.post(weights.frames(), weights.hashed);
+    const isAhead = this.aheadStep === weights.step;
+    if (!isAhead) this.guest.link.outbox.takeBack('weights');
+    this.post(
+      weights.frames().filter(({ from }) => !(isAhead && this.ahead.has(from))),
+      weights.hashed,
+    );
+  }
+
+  /** Sends a piece of the weights of the step to come. */
+  sendAhead({ step, from, bytes }: WeightsFrame): void {
+    // While it has the wrong weights it gets no others than those it has to prove.
+    if (!this.fit) return;
+    if (this.aheadStep !== step) this.ahead.clear();
+    this.aheadStep = step;
+    this.ahead.add(from);
+    this.guest.link.push('weights', bytes);
   }
 
   give(work: Work, samplesOf: (shard: number) => number): void {
@@ -125,8 +143,7 @@ export class NodeMember implements Member {
 
   /** It is gone: its memory goes back. */
   dispose(): void {
-    for (const buffer of this.staging.values()) this.setup.spare.push(buffer);
-    this.staging.clear();
+    for (const work of this.works.values()) this.release(work);
     this.works.clear();
   }
 
@@ -134,28 +151,32 @@ export class NodeMember implements Member {
     this.guest.link.drop(code, reason);
   }
 
-  private post(frames: readonly Uint8Array[], hashed: boolean): void {
+  private post(frames: readonly WeightsFrame[], hashed: boolean): void {
     const { link } = this.guest;
     const { weights } = this.setup;
-    link.outbox.takeBack('weights');
     if (hashed) {
       link.guard = noteHashAsked(link.guard, weights.step);
       this.expected.set(weights.step, weights.sha256);
     }
-    for (const frame of frames) link.push('weights', frame);
+    for (const { bytes } of frames) link.push('weights', bytes);
   }
 
   private takePart(
     { assignment, subtree, from, to, dtype }: NodeMessage<'gradient-part'>,
     payload: Uint8Array,
   ): void {
-    if (!this.works.has(assignment)) return;
+    const work = this.works.get(assignment);
+    const tree = work?.subtrees[subtree];
+    if (work === undefined || tree === undefined) return;
+    const { inboxes, events } = this.setup;
     const key = `${assignment} ${subtree}`;
-    const { spare, store } = this.setup;
-    const buffer = this.staging.get(key) ?? spare.pop() ?? new Float32Array(store.layout.parameterCount);
-    this.staging.set(key, buffer);
-    const notFinite = decodeFloats(payload, dtype, buffer.subarray(from, to));
-    if (notFinite > 0) this.drop('GRADIENT_INVALID', `${notFinite} floats of a gradient are NaN or infinite`);
+    const inbox = this.incoming.get(key) ?? inboxes.take();
+    this.incoming.set(key, inbox);
+    const notFinite = inboxes.fill(inbox, from, to, payload, dtype);
+    if (notFinite > 0) {
+      return this.drop('GRADIENT_INVALID', `${notFinite} floats of a gradient are NaN or infinite`);
+    }
+    if (inbox.slot !== null) events.onPiece(work, { ...tree, slot: inbox.slot }, { from, to });
   }
 
   private takePoint({ assignment, subtree, point }: NodeMessage<'sync-part'>, payload: Uint8Array): void {
@@ -173,15 +194,15 @@ export class NodeMember implements Member {
     const { assignment, subtree: index } = message;
     const work = this.works.get(assignment);
     const key = `${assignment} ${index}`;
-    const buffer = this.staging.get(key);
+    const inbox = this.incoming.get(key);
     const subtree = work?.subtrees[index];
-    if (work === undefined || buffer === undefined || subtree === undefined) return;
+    if (work === undefined || inbox === undefined || subtree === undefined) return;
     const moments = new Float64Array(payload.buffer, payload.byteOffset, payload.byteLength / 8);
     const wrong = momentsTrouble(moments) ?? lossTrouble(message);
     if (wrong !== null) return this.drop('GRADIENT_INVALID', wrong);
-    this.staging.delete(key);
+    this.incoming.delete(key);
     const reports = message.shards.map((report) => ({ kind: 'shard' as const, ...report }));
-    const { store, spare } = this.setup;
+    const { store, inboxes } = this.setup;
     const last = isLast(work, this.finished);
     if (last) {
       this.works.delete(assignment);
@@ -189,21 +210,25 @@ export class NodeMember implements Member {
     }
     this.setup.events.onDelivery({
       work,
-      subtree,
+      sum: { ...subtree, slot: inbox.slot ?? subtree.from },
       reports,
       store: () => {
-        store.slot(subtree.from).set(buffer);
+        if (inbox.slot === null) store.slot(subtree.from).set(inbox.floats);
         if (moments.length > 0) store.moments(subtree.from).set(moments);
       },
-      release: () => void spare.push(buffer),
+      release: () => inboxes.release(inbox),
     });
   }
 
   private release({ id, subtrees }: Work): void {
     for (const index of subtrees.keys()) {
-      const buffer = this.staging.get(`${id} ${index}`);
-      if (buffer !== undefined) this.setup.spare.push(buffer);
-      this.staging.delete(`${id} ${index}`);
+      const inbox = this.incoming.get(`${id} ${index}`);
+      if (inbox === undefined) continue;
+      this.incoming.delete(`${id} ${index}`);
+      const { inboxes, events } = this.setup;
+      const free = (): void => inboxes.release(inbox);
+      if (inbox.slot === null) free();
+      else events.onAbandoned(inbox.slot, free);
     }
     this.finished.delete(id);
     this.begun.delete(id);
@@ -225,6 +250,7 @@ export class NodeMember implements Member {
     const { weights } = this.setup;
     this.setup.onDiverged(decision.reason);
     this.guest.link.outbox.takeBack('weights');
+    this.aheadStep = -1;
     this.guest.link.push(
       'message',
       encodeFrame({ type: 'resynchronise', step: weights.step, reason: decision.reason }),

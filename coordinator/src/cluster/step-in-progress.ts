@@ -3,6 +3,7 @@ import type { StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
 import type { RankHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { ShardTask } from '@lockstep/worker/rank/tasks.ts';
 import { SyncStep } from '../reduce/sync-step.ts';
+import type { EarlyUpdates } from './early-updates.ts';
 import type { Member } from './member.ts';
 import { StepLedger } from './step-ledger.ts';
 
@@ -15,6 +16,10 @@ export interface StepInProgress {
   /** In mode `sync`: the totals so far, and who is told of them. */
   readonly sync: SyncStep | null;
   readonly audience: Set<Member>;
+  /** What is updated before the last shard is in. */
+  readonly early: EarlyUpdates;
+  /** Called when the step's sums are not needed any more. */
+  readonly releases: (() => void)[];
 }
 
 /** @param local told of all totals, whoever computes: the store is here */
@@ -23,6 +28,7 @@ export function beginStep(
   sync: boolean,
   { layout }: Pick<RankHost, 'layout'>,
   local: Member,
+  early: EarlyUpdates,
 ): StepInProgress {
   const samples = tasks.map((task) => task.samples.length);
   return {
@@ -35,6 +41,8 @@ export function beginStep(
     done: Promise.withResolvers<boolean>(),
     sync: sync ? new SyncStep(layout, samples) : null,
     audience: new Set([local]),
+    early,
+    releases: [],
   };
 }
 

@@ -1,6 +1,6 @@
 /** The shards of one step: which are counted, by whom, and what is out. */
 import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
-import type { ShardReport } from '@lockstep/worker/rank/tasks.ts';
+import type { Cover, ShardReport } from '@lockstep/worker/rank/tasks.ts';
 import { decideFailure, type Failure, type FailureDecision } from './failure.ts';
 import type { Work } from './member.ts';
 
@@ -10,7 +10,7 @@ export class StepLedger {
   private readonly reports: (ShardReport | null)[];
   private readonly failures = new Map<number, Failure[]>();
   /** By first shard. */
-  private readonly counted = new Map<number, Subtree>();
+  private readonly counted = new Map<number, Cover>();
   private left: number;
 
   /** @param shards numbers of the shards to compute */
@@ -47,7 +47,7 @@ export class StepLedger {
   }
 
   /** Subtrees whose sums make the step's, in order. */
-  covers(): Subtree[] {
+  covers(): Cover[] {
     return [...this.counted.values()].toSorted((a, b) => a.from - b.from);
   }
 
@@ -56,9 +56,9 @@ export class StepLedger {
    *
    * @returns false when all of it is counted already
    */
-  count(subtree: Subtree, reports: readonly ShardReport[]): boolean {
-    const { from, width } = subtree;
-    const shards = shardsOf([subtree]);
+  count(sum: Cover, reports: readonly ShardReport[]): boolean {
+    const { from, width } = sum;
+    const shards = shardsOf([sum]);
     if (shards.every((shard) => this.isCounted(shard))) return false;
     // Subtrees nest or are apart: whatever is counted of it lies inside it.
     for (const cover of this.counted.values()) {
@@ -66,7 +66,7 @@ export class StepLedger {
     }
     this.left -= shards.filter((shard) => !this.isCounted(shard)).length;
     for (const report of reports) this.reports[report.shard] = report;
-    this.counted.set(from, subtree);
+    this.counted.set(from, sum);
     return true;
   }
 

@@ -1,72 +1,113 @@
-/** The weights as frames: encoded once a step, sent as often as there are nodes. */
+/**
+ * The weights as frames: encoded once a step, sent as often as there are nodes. Blocks of the next step's weights may
+ * be sent ahead, as soon as they are updated; the rest follows when the step is committed.
+ */
 import { createHash } from 'node:crypto';
-import { encodeFloats, roundFloats } from '@lockstep/shared/protocol/dtype.ts';
+import type { Layout } from '@lockstep/shared/model/layout.ts';
+import { gradientBlocks } from '@lockstep/shared/protocol/blocks.ts';
+import { narrowFloats, roundFloats } from '@lockstep/shared/protocol/dtype.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import type { WireDtype } from '@lockstep/shared/protocol/messages.ts';
-import { cutParts } from '@lockstep/shared/protocol/ranges.ts';
+import { cutParts, type Part } from '@lockstep/shared/protocol/ranges.ts';
 import type { Side, Store } from '@lockstep/worker/rank/store.ts';
+
+/** A piece of a step's weights, ready to be sent. */
+export interface WeightsFrame {
+  readonly step: number;
+  /** First float. */
+  readonly from: number;
+  readonly bytes: Uint8Array;
+}
+
+export interface BroadcastSetup {
+  readonly store: Store;
+  readonly layout: Layout;
+  readonly dtype: WireDtype;
+  readonly limits: Limits;
+  /** Steps between two at which nodes are asked for the hash of what they hold; 0 for never. */
+  readonly hashEvery: number;
+}
 
 export class WeightsBroadcast {
   readonly dtype: WireDtype;
-  private readonly store: Store;
-  private readonly limits: Limits;
-  /** Steps between two at which nodes are asked for the hash of what they hold; 0 for never. */
-  private readonly hashEvery: number;
-  private encoded: readonly Uint8Array[] | null = null;
+  /** The pieces in which weights travel: blocks of the gradient, then the running statistics. */
+  private readonly pieces: readonly Part[];
+  private readonly setup: BroadcastSetup;
+  /** Of the newest step, by first float; those of the next one while it is not committed. */
+  private encoded = new Map<number, WeightsFrame>();
+  private encodedStep = -1;
   private side: Side = 0;
   private expected: string | null = null;
   step = -1;
 
-  constructor(store: Store, dtype: WireDtype, limits: Limits, hashEvery: number) {
-    this.store = store;
+  constructor(setup: BroadcastSetup) {
+    const { layout, dtype, limits } = setup;
+    this.setup = setup;
     this.dtype = dtype;
-    this.limits = limits;
-    this.hashEvery = hashEvery;
+    this.pieces = [
+      ...gradientBlocks(layout, dtype, limits).toSorted((a, b) => a.from - b.from),
+      ...cutParts(layout.parameterCount, layout.totalCount, dtype, limits),
+    ];
   }
 
   /** These are the weights now; nothing is encoded before somebody needs it. */
   publish(step: number, side: Side): void {
     this.step = step;
     this.side = side;
-    this.encoded = null;
     this.expected = null;
   }
 
   /** Whether nodes answer this step's weights with a hash. */
   get hashed(): boolean {
-    return this.hashEvery > 0 && this.step % this.hashEvery === 0;
+    return this.isHashed(this.step);
+  }
+
+  /** A piece of the weights that the step after the current one will begin with. @param side where it lies */
+  ahead(range: Part, side: Side): WeightsFrame {
+    return this.encode(this.step + 1, range, side);
   }
 
   /** The frames of the current step. */
-  frames(): readonly Uint8Array[] {
-    this.encoded ??= this.encode(this.hashed);
-    return this.encoded;
+  frames(): WeightsFrame[] {
+    return this.pieces.map((piece) => this.encode(this.step, piece, this.side));
   }
 
   /** Frames of the current step for a node that is to prove them, whatever the step. */
-  framesToProve(): readonly Uint8Array[] {
-    return this.hashed ? this.frames() : this.encode(true);
+  framesToProve(): WeightsFrame[] {
+    return this.pieces.map((piece) => this.frame(this.step, piece, this.side, true));
   }
 
   /** SHA-256 that a node must find: over the float32 weights after widening. */
   get sha256(): string {
     if (this.expected === null) {
-      const weights = Float32Array.from(this.store.weights(this.side));
+      const weights = Float32Array.from(this.setup.store.weights(this.side));
       roundFloats(weights, this.dtype);
       this.expected = createHash('sha256').update(new Uint8Array(weights.buffer)).digest('hex');
     }
     return this.expected;
   }
 
-  private encode(hash: boolean): Uint8Array[] {
-    const { dtype, step } = this;
-    const weights = this.store.weights(this.side);
-    return cutParts(0, weights.length, dtype, this.limits).map(({ from, to }) =>
-      encodeFrame(
-        { type: 'weights', step, from, to, dtype, hash },
-        encodeFloats(weights.subarray(from, to), dtype).bytes,
-      ),
-    );
+  private isHashed(step: number): boolean {
+    const { hashEvery } = this.setup;
+    return hashEvery > 0 && step % hashEvery === 0;
+  }
+
+  private encode(step: number, piece: Part, side: Side): WeightsFrame {
+    if (this.encodedStep !== step) {
+      this.encoded = new Map();
+      this.encodedStep = step;
+    }
+    const known = this.encoded.get(piece.from);
+    if (known !== undefined) return known;
+    const made = this.frame(step, piece, side, this.isHashed(step));
+    this.encoded.set(piece.from, made);
+    return made;
+  }
+
+  private frame(step: number, { from, to }: Part, side: Side, hash: boolean): WeightsFrame {
+    const { store, dtype } = this.setup;
+    const bytes = narrowFloats(store.weights(side).subarray(from, to), dtype);
+    return { step, from, bytes: encodeFrame({ type: 'weights', step, from, to, dtype, hash }, bytes) };
   }
 }

@@ -1,15 +1,21 @@
 /** What members bring: sums that are counted, points of mode `sync`, and work that failed. */
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import type { GradientRange } from '@lockstep/shared/model/gradient-parts.ts';
 import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
 import type { FailureCause, FailureDecision } from './failure.ts';
 import type { LocalMember } from './local-member.ts';
 import type { LocalSyncMember } from './local-sync-member.ts';
+import type { Cover, SliceTask } from '@lockstep/worker/rank/tasks.ts';
+import type { Updates } from './early-updates.ts';
+import type { StepInProgress } from './step-in-progress.ts';
 import type { Delivery, Work } from './member.ts';
 import type { WorkDistribution } from './work-distribution.ts';
 
 export class WorkSettlement {
   private readonly distribution: WorkDistribution;
   private readonly local: LocalMember | LocalSyncMember;
+  /** The newest step, until the next one begins. */
+  private step: StepInProgress | null = null;
 
   constructor(distribution: WorkDistribution, local: LocalMember | LocalSyncMember) {
     this.distribution = distribution;
@@ -17,15 +23,40 @@ export class WorkSettlement {
   }
 
   deliver(delivery: Delivery): void {
-    const { work, subtree } = delivery;
-    const { from } = subtree;
+    const { work } = delivery;
+    const { from } = delivery.sum;
     if (work.member !== this.local && this.local.isRunning(from) && this.distribution.isWanted(work)) {
       // A thread of ours writes into the very slot: it is stopped first, for its shard is here.
       void this.local.abandon(from).then(() => this.deliver(delivery));
       return;
     }
-    this.settle(delivery);
-    delivery.release();
+    if (!this.settle(delivery)) delivery.release();
+  }
+
+  takePiece(work: Work, sum: Cover, range: GradientRange): void {
+    if (this.distribution.isWanted(work)) this.distribution.current?.early.arrived(range, sum);
+  }
+
+  abandon(slot: number, release: () => void): void {
+    // A block that is being updated may still be read from there.
+    if (this.step?.early.forget(slot) === true) this.step.releases.push(release);
+    else release();
+  }
+
+  /** A step begins. */
+  begin(step: StepInProgress): void {
+    this.step = step;
+  }
+
+  /** Waits for what was updated early. @returns its reports, and what of the tasks is left to do */
+  async settleUpdates(tasks: readonly SliceTask[]): Promise<Updates> {
+    return (await this.step?.early.settle(tasks)) ?? { reports: [], left: tasks };
+  }
+
+  /** Nobody reads the sums of the step before any more. */
+  stepIsOver(): void {
+    for (const release of this.step?.releases.splice(0) ?? []) release();
+    this.step = null;
   }
 
   takePoint(work: Work, subtree: Subtree, point: number, values: Float64Array): void {
@@ -56,20 +87,23 @@ export class WorkSettlement {
     this.distribution.distribute();
   }
 
-  private settle({ work, subtree, reports, store }: Delivery): void {
+  /** @returns whether the sum counts: it is then kept to the end of the step */
+  private settle({ work, sum, reports, store, release }: Delivery): boolean {
     const { current } = this.distribution;
     const { record } = work.member;
     if (current === null || !this.distribution.isWanted(work)) {
-      record.late += subtree.width;
-      return;
+      record.late += sum.width;
+      return false;
     }
     const { ledger } = current;
-    if (ledger.count(subtree, reports)) {
+    const counts = ledger.count(sum, reports);
+    if (counts) {
       store();
+      current.releases.push(release);
       const now = performance.now();
       for (const { samples } of reports) record.delivered(samples, now);
     } else {
-      record.late += subtree.width;
+      record.late += sum.width;
     }
     // Whoever else has these shards need not finish them.
     for (const other of ledger.works.values()) {
@@ -79,6 +113,7 @@ export class WorkSettlement {
     }
     if (ledger.complete) current.done.resolve(true);
     else if (this.distribution.worksOf(work.member).length === 0) this.distribution.distribute();
+    return counts;
   }
 }
 

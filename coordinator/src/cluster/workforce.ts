@@ -1,7 +1,8 @@
 /** Who computes: the run-loop sees one interface, whether ranks are threads here or nodes elsewhere. */
-import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
+import type { GradientRange } from '@lockstep/shared/model/gradient-parts.ts';
 import type { Side } from '@lockstep/worker/rank/store.ts';
 import type {
+  Cover,
   EvaluationReport,
   EvaluationTask,
   ShardReport,
@@ -12,6 +13,16 @@ import type {
 
 /** Called when a rank is lost with a task, and the task goes to another one. */
 export type LostListener = (task: string, shard: number | null, reason: string) => void;
+
+/** The task that sums a range of the gradient over the covers and applies the optimizer to it. */
+export type UpdateOf = (range: GradientRange, covers: readonly Cover[]) => SliceTask;
+
+export interface StepOptions {
+  /** For ranges that have come from all shards before the last shard is in; absent: nothing is updated early. */
+  readonly updateOf?: UpdateOf;
+  /** Raised: do not wait for somebody to come. */
+  readonly signal?: AbortSignal;
+}
 
 export interface Workforce {
   /** Ranks of this process: they reduce, whoever computes. */
@@ -31,12 +42,13 @@ export interface Workforce {
    * @returns null when nobody is there and the signal was raised while waiting
    * @throws LockstepError RANK_FAILED when a shard cannot be had; STEP_NOT_FINITE
    */
-  computeShards(tasks: readonly ShardTask[], signal?: AbortSignal): Promise<ShardReport[] | null>;
+  computeShards(tasks: readonly ShardTask[], options?: StepOptions): Promise<ShardReport[] | null>;
   /**
-   * Subtrees whose sums lie in the slots of their first shards, and their merged moments with them, after
-   * `computeShards`. Absent: every shard alone.
+   * Subtrees whose sums lie in slots, and their merged moments in those of their first shards, after `computeShards`.
+   * Absent: every shard alone.
    */
-  readonly covers?: readonly Subtree[];
+  readonly covers?: readonly Cover[];
+  /** Sums and updates what has not been updated; the reports are of all of the step. */
   updateSlices(tasks: readonly SliceTask[]): Promise<SliceReport[]>;
   evaluate(tasks: readonly EvaluationTask[], onDone: () => void): Promise<EvaluationReport[]>;
   close(end?: WorkEnd): Promise<void>;

@@ -33,3 +33,16 @@ export function cutSlices(length: number, ranks: number, grain: number): Slice[]
     to: Math.min(length, Math.floor((grains * (i + 1)) / count) * grain),
   }));
 }
+
+/** What of a range none of the others holds, in order. @param others disjoint, in any order */
+export function uncovered({ from, to }: Slice, others: readonly Slice[]): Slice[] {
+  const left: Slice[] = [];
+  let at = from;
+  for (const other of others.toSorted((a, b) => a.from - b.from)) {
+    if (other.to <= at || other.from >= to) continue;
+    if (other.from > at) left.push({ from: at, to: other.from });
+    at = Math.max(at, other.to);
+  }
+  if (at < to) left.push({ from: at, to });
+  return left;
+}

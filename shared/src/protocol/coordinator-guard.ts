@@ -151,8 +151,7 @@ function judge(guard: CoordinatorGuard, message: CoordinatorToNode, payloadBytes
     case 'evaluate': {
       if (message.assignment <= guard.lastAssignment) return unexpected('with a number that was used before');
       if (guard.open.size >= guard.limits.openAssignments) return unexpected('with too many others open');
-      if (guard.weights !== null && message.step < guard.weights.step)
-        return unexpected('for a step that is over');
+      if (isOver(guard, message.step)) return unexpected('for a step that is over');
       const trouble =
         message.type === 'assign' ? subtreesTrouble(message, terms) : rangeTrouble(message, terms);
       if (trouble !== null) return invalid(trouble);
@@ -173,12 +172,16 @@ function judge(guard: CoordinatorGuard, message: CoordinatorToNode, payloadBytes
       return { change: {}, reason: `batch-norm point ${message.point}` };
     }
     case 'resynchronise': {
-      if (guard.weights !== null && message.step < guard.weights.step)
-        return unexpected('for a step that is over');
+      if (isOver(guard, message.step)) return unexpected('for a step that is over');
       const weights = { step: message.step, runs: noRuns, parts: 0, whole: false };
       return { change: { weights }, reason: message.reason };
     }
   }
+}
+
+/** Parts of the next step's weights come while a step is being computed; once they are whole, it is over. */
+function isOver({ weights }: CoordinatorGuard, step: number): boolean {
+  return weights !== null && step < (weights.whole ? weights.step : weights.step - 1);
 }
 
 function judgeChunk(

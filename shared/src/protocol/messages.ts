@@ -17,7 +17,7 @@ import {
 } from './fields.ts';
 
 /** Peers of different versions refuse each other. hello, refused and the frame never change their form. */
-export const protocolVersion = 1;
+export const protocolVersion = 2;
 
 const { assignment, step, count, positive, dtype, reason, seconds, sha256, clock, bytes } = fields;
 /** Position in the assignment's list of subtrees. */

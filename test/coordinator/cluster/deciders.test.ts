@@ -119,7 +119,7 @@ test('a ledger counts every shard once, whatever sums come in which order, and i
             computeSeconds: 0,
           } as const),
         }));
-        ledger.count(subtree, reports);
+        ledger.count({ ...subtree, slot: subtree.from }, reports);
       }
       if (!ledger.complete || ledger.free().length > 0) return false;
       return ledger.results().length === leaves && summationSchedule(leaves, ledger.covers()).ok;

@@ -220,7 +220,7 @@ for (const dtype of ['f32', 'bf16'] as const) {
         const slice = { from: 0, to: layout.parameterCount };
         const outcome = await pool.run({
           ...({ kind: 'slice', side: 0, ...slice, update: 1, learningRate: 0.1, samples: 16 } as const),
-          ...(covers ? { covers } : {}),
+          ...(covers ? { covers: covers.map((cover) => ({ ...cover, slot: cover.from })) } : {}),
         });
         if (!outcome.ok) throw new Error(outcome.reason);
         return Float32Array.from(store.weights(1));

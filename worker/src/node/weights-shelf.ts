@@ -1,5 +1,5 @@
 /** Where a node puts the weights that arrive: two sides of the store, so that a step's never lie on the step before's. */
-import { decodeFloats } from '@lockstep/shared/protocol/dtype.ts';
+import { widenFloats } from '@lockstep/shared/protocol/dtype.ts';
 import type { CoordinatorMessage } from '@lockstep/shared/protocol/messages.ts';
 import type { Side, Store } from '../rank/store.ts';
 
@@ -27,10 +27,11 @@ export class WeightsShelf {
   take({ step, from, to, dtype }: CoordinatorMessage<'weights'>, payload: Uint8Array): void {
     if (this.arriving !== step) {
       this.arriving = step;
-      this.wholeStep = null;
+      // Parts of the next step come while this one is being computed: they lie on the other side.
+      if (this.wholeStep !== null && sideOf(this.wholeStep) === sideOf(step)) this.wholeStep = null;
       this.store.control.withdrawWeights(sideOf(step));
     }
-    decodeFloats(payload, dtype, this.weights(step).subarray(from, to));
+    widenFloats(payload, dtype, this.weights(step).subarray(from, to));
   }
 
   /** All parts of a step's weights are here. */

@@ -1,4 +1,5 @@
 /** The ranks of this process with their store: what a coordinator and a node both start from. */
+import { instantiateKernels, type KernelInstance } from '@lockstep/shared/kernels/instance.ts';
 import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
 import { layOut, type Layout } from '@lockstep/shared/model/layout.ts';
 import type { Model } from '@lockstep/shared/model/spec.ts';
@@ -7,7 +8,7 @@ import type { Dataset } from '../data/dataset.ts';
 import type { KernelChoice } from './kernel-choice.ts';
 import { RankPool } from './rank-pool.ts';
 import { arenaBytesOf, baysOf, modelFor } from './run-shape.ts';
-import { chunkFloats, Store } from './store.ts';
+import { chunkFloats, inboxesFor, Store } from './store.ts';
 
 export interface HostOptions {
   readonly recipe: Recipe;
@@ -17,6 +18,8 @@ export interface HostOptions {
   /** Names of the optimizer's state vectors; a node applies no updates and has none. */
   readonly state: readonly string[];
   readonly profiled?: boolean;
+  /** Whether sums come in from elsewhere: the store then has inboxes, as many as there is room for. */
+  readonly takesSums?: boolean;
   /** Subtrees whose sums may be under way at a time; only a node that sends them has any. */
   readonly outboxes?: number;
 }
@@ -26,6 +29,8 @@ export interface RankHost {
   readonly layout: Layout;
   readonly store: Store;
   readonly pool: RankPool;
+  /** Over the store, for this thread. */
+  readonly storeKernels: KernelInstance;
   readonly arenaBytes: number;
 }
 
@@ -39,7 +44,7 @@ export async function startHost(options: HostOptions): Promise<RankHost> {
   const model = modelFor(recipe, dataset);
   const layout = layOut(model);
   const arenaBytes = arenaBytesOf(recipe, model, dataset, baysOf(recipe, threads));
-  const store = Store.allocate({
+  const shape = {
     parameterCount: layout.parameterCount,
     totalCount: layout.totalCount,
     batchNormChannels: layout.batchNormChannels,
@@ -48,7 +53,8 @@ export async function startHost(options: HostOptions): Promise<RankHost> {
     ranks: threads,
     scratchBytes: treeSumScratchBytes(chunkFloats),
     outboxes: options.outboxes ?? 0,
-  });
+  };
+  const store = Store.allocate({ ...shape, inboxes: options.takesSums === true ? inboxesFor(shape) : 0 });
   const setup = {
     recipe,
     model,
@@ -60,5 +66,6 @@ export async function startHost(options: HostOptions): Promise<RankHost> {
     profiled: options.profiled ?? false,
   };
   const pool = await RankPool.start(setup, threads);
-  return { model, layout, store, pool, arenaBytes };
+  const storeKernels = instantiateKernels(kernels.module, store.arena.memory);
+  return { model, layout, store, pool, storeKernels, arenaBytes };
 }

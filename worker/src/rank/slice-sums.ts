@@ -1,12 +1,11 @@
 /** Sums over the slots of the store, in slices: for the optimizer, or for whoever sends a subtree's sum. */
 import { dtypeCodes } from '@lockstep/shared/kernels/short-floats.ts';
 import { bytesPerFloat } from '@lockstep/shared/protocol/dtype.ts';
-import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
 import { summationSchedule } from '@lockstep/shared/protocol/subtree.ts';
 import { align } from '@lockstep/shared/model/memory-plan.ts';
 import { updateCall } from '@lockstep/shared/optimizer/rule.ts';
 import { chunkFloats, otherSide, scheduleBytes } from './store.ts';
-import type { SliceReport, SliceTask, SubtreeOutlet } from './tasks.ts';
+import type { Cover, SliceReport, SliceTask, SubtreeOutlet } from './tasks.ts';
 import type { Workbench } from './workbench.ts';
 
 /** A range of the flat gradient. */
@@ -16,19 +15,19 @@ interface Range {
 }
 
 /** Covers of one shard each. */
-function singles(width: number): Subtree[] {
-  return Array.from({ length: width }, (_, from) => ({ from, width: 1 }));
+function singles(width: number): Cover[] {
+  return Array.from({ length: width }, (_, from) => ({ from, width: 1, slot: from }));
 }
 
 /**
- * The order of summation for covers whose sums lie in the slots of their first shards.
+ * The order of summation: numbers of slots, and additions.
  *
  * @throws Error when they are no tiling of the tree
  */
-function orderOf(leaves: number, covers: readonly Subtree[]): Int32Array {
+function orderOf(leaves: number, covers: readonly Cover[]): Int32Array {
   const made = summationSchedule(leaves, covers);
   if (!made.ok) throw new Error(made.reason);
-  return made.program.map((step) => (step < 0 ? step : (covers[step] as Subtree).from));
+  return made.program.map((step) => (step < 0 ? step : (covers[step] as Cover).slot));
 }
 
 export class SliceSums {

@@ -30,6 +30,8 @@ export interface StoreShape {
   readonly ranks: number;
   /** Bytes of scratch for one rank's `treeSum`. */
   readonly scratchBytes: number;
+  /** Sums of subtrees that may be coming in at a time, from somebody who has sent them; absent: none. */
+  readonly inboxes?: number;
   /** Subtrees whose sums may be under way at a time, for somebody to send; absent: none. */
   readonly outboxes?: number;
 }
@@ -40,7 +42,10 @@ export interface StoreLayout extends StoreShape {
   readonly weights: readonly [number, number];
   /** float32 `[parameterCount]` for each state vector, by side. */
   readonly optimizer: readonly [readonly number[], readonly number[]];
-  /** float32 `[shardsPerStep][parameterCount]`: shard k begins at `slots + k * slotBytes`. */
+  /**
+   * float32 `[shardsPerStep + inboxes][parameterCount]`: slot k begins at `slots + k * slotBytes`. The first ones are
+   * the shards', the others take in sums from elsewhere.
+   */
   readonly slots: number;
   readonly slotBytes: number;
   /** float64 `[shardsPerStep][batchNormChannels][2]`. */
@@ -78,7 +83,7 @@ export function layOutStore(shape: StoreShape): StoreLayout {
   const states = (): number[] => shape.state.map(() => place(4 * shape.parameterCount));
   const optimizer = [states(), states()] as const;
   const slotBytes = align(4 * shape.parameterCount);
-  const slots = place(slotBytes * shape.shardsPerStep);
+  const slots = place(slotBytes * (shape.shardsPerStep + (shape.inboxes ?? 0)));
   const momentsBytes = align(16 * shape.batchNormChannels);
   const moments = place(momentsBytes * shape.shardsPerStep);
   const sums = place(momentsBytes * shape.shardsPerStep);
@@ -139,9 +144,9 @@ export class Store {
     return this.arena.float32(this.layout.optimizer[side][index] as number, this.layout.parameterCount);
   }
 
-  /** The gradient slot of a shard, float32 `[parameterCount]`; of a subtree's sum: the slot of its first shard. */
-  slot(shard: number): Float32Array<SharedArrayBuffer> {
-    return this.arena.float32(this.layout.slots + shard * this.layout.slotBytes, this.layout.parameterCount);
+  /** A gradient slot, float32 `[parameterCount]`: a shard's, or from `shardsPerStep` on an inbox. */
+  slot(index: number): Float32Array<SharedArrayBuffer> {
+    return this.arena.float32(this.layout.slots + index * this.layout.slotBytes, this.layout.parameterCount);
   }
 
   /** The moments of a shard, float64 `[batchNormChannels][2]`. */
@@ -167,6 +172,13 @@ export class Store {
     const begin = this.layout.outbox + index * this.layout.slotBytes;
     return this.arena.bytes.subarray(begin + from * floatBytes, begin + to * floatBytes);
   }
+}
+
+/** How many inboxes there is room for, at most one for each shard. @param shape without inboxes */
+export function inboxesFor(shape: StoreShape): number {
+  const { bytes, slotBytes } = layOutStore(shape);
+  const room = Math.floor((largestArenaBytes - bytes) / slotBytes);
+  return Math.max(0, Math.min(shape.shardsPerStep, room));
 }
 
 /** Unlike an arena, a store shrinks with fewer shards: each has a slot of the model's size. */

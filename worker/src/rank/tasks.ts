@@ -93,8 +93,13 @@ export interface SliceTask {
   readonly learningRate: number;
   /** Samples of the whole step: the sum is divided by it, once. */
   readonly samples: number;
-  /** Subtrees whose sums the slots hold, each in the slot of its first shard; absent: every shard alone. */
-  readonly covers?: readonly Subtree[];
+  /** Subtrees whose sums the slots hold; absent: every shard alone. */
+  readonly covers?: readonly Cover[];
+}
+
+/** A subtree whose sum lies in a slot. */
+export interface Cover extends Subtree {
+  readonly slot: number;
 }
 
 export interface SliceReport {
