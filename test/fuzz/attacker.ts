@@ -2,7 +2,11 @@
 import { connect } from 'node:net';
 import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
-import { coordinatorToNode, type CoordinatorMessage } from '@lockstep/shared/protocol/messages.ts';
+import {
+  coordinatorToNode,
+  type CoordinatorMessage,
+  protocolVersion,
+} from '@lockstep/shared/protocol/messages.ts';
 import { pause } from '../helpers/cluster.ts';
 import { Dice } from '../helpers/dice.ts';
 import { RawWebSocket, upgradeRequest, webSocketFrame } from '../helpers/raw-websocket.ts';
@@ -150,7 +154,7 @@ export class Attacker {
   private async stranger(dice: Dice, peer: RawWebSocket): Promise<void> {
     const wrong: Hello = dice.chance(0.5)
       ? { ...this.options.hello, token: dice.pick([null, '', 'guess', 'x'.repeat(256)]) }
-      : { ...this.options.hello, protocolVersion: dice.pick([0, 2, 999]) };
+      : { ...this.options.hello, protocolVersion: dice.pick([0, protocolVersion + 1, 999]) };
     const count = dice.between(1, 12);
     this.listenForRefusal(peer);
     const frames = Array.from({ length: count }, () => hostileFrame(dice, wrong));

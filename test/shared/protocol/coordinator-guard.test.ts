@@ -11,7 +11,11 @@ import {
 import { receiveFromCoordinator } from '@lockstep/shared/protocol/door.ts';
 import { encodeFrame, type Header } from '@lockstep/shared/protocol/frame.ts';
 import { defaultLimits, limitsWith } from '@lockstep/shared/protocol/limits.ts';
-import type { CoordinatorMessage, CoordinatorToNode } from '@lockstep/shared/protocol/messages.ts';
+import {
+  type CoordinatorMessage,
+  type CoordinatorToNode,
+  protocolVersion,
+} from '@lockstep/shared/protocol/messages.ts';
 import { addRun, cutParts, isWhole, noRuns, type Runs } from '@lockstep/shared/protocol/ranges.ts';
 import type { Terms } from '@lockstep/shared/protocol/terms.ts';
 import test from 'ava';
@@ -21,7 +25,7 @@ import { coordinatorMessages, smallTerms } from './samples.ts';
 
 const welcome: CoordinatorToNode = {
   type: 'welcome',
-  protocolVersion: 1,
+  protocolVersion,
   nodeId: 3,
   recipe: { model: 'resnet20', steps: null, nesterov: false, lr: 0.1 },
   recipeSha256: '0'.repeat(64),
@@ -131,6 +135,13 @@ test('assignments have rising numbers, real subtrees, no overlap, and a step tha
   t.is(judge(taken.guard, assign(7, 5, sound)).verdict.kind, 'drop');
   t.is(judge(guard, assign(8, 4, sound)).verdict.kind, 'drop');
   t.is(judge(guard, assign(8, 6, sound)).verdict.kind, 'accept');
+  // Parts of the next step's weights come early; this one goes on until they are whole.
+  const early = judge(guard, weights(6, 500, 1020), 2080).guard;
+  t.is(judge(early, assign(8, 5, sound)).verdict.kind, 'accept');
+  t.is(judge(early, assign(8, 4, sound)).verdict.kind, 'drop');
+  const next = judge(early, weights(6, 0, 500), 2000).guard;
+  t.is(judge(next, assign(8, 5, sound)).verdict.kind, 'drop');
+  t.is(judge(early, { type: 'resynchronise', step: 5, reason: '' }).verdict.kind, 'accept');
   t.is(judge(guard, assign(8, 5, [{ from: 1, width: 2 }])).verdict.kind, 'drop');
   t.is(
     judge(

@@ -47,6 +47,22 @@ test('a message that is missing keeps the assignment open or breaks what follows
   t.pass();
 });
 
+test('progress only grows, and never past what was given out', (t) => {
+  const guard = noteAssigned(readyGuard(), { assignment: 1, step: 5, subtrees }, samplesOf);
+  const progress = (begun: number, assignment = 1): Sent => ({
+    message: { type: 'progress', assignment, begun },
+    payload: 0,
+  });
+  const kinds = (...sent: Sent[]): string[] => play(guard, sent).kinds;
+  t.deepEqual(kinds(progress(1), progress(3), progress(6)), ['accept', 'accept', 'accept']);
+  t.deepEqual(kinds(progress(2), progress(2)), ['accept', 'drop']);
+  t.deepEqual(kinds(progress(7)), ['drop']);
+  t.deepEqual(kinds(progress(1, 2)), ['drop']);
+  t.deepEqual(kinds({ ...progress(1), payload: 8 }), ['drop']);
+  const revoked = noteRevoked(guard, 1);
+  t.deepEqual(play(revoked, [progress(1)]).kinds, ['ignore']);
+});
+
 test('a part of another step, assignment, subtree, size, type or place is dropped', (t) => {
   const part = {
     type: 'gradient-part',

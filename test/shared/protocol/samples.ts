@@ -1,4 +1,5 @@
 /** Arbitrary messages of both directions, and the terms of a small run. */
+import { protocolVersion } from '@lockstep/shared/protocol/messages.ts';
 import type {
   CoordinatorMessage,
   CoordinatorToNode,
@@ -48,7 +49,7 @@ const report = fc.record({
 });
 
 export const hello: fc.Arbitrary<NodeToCoordinator> = toCoordinator('hello', {
-  protocolVersion: fc.constant(1),
+  protocolVersion: fc.constant(protocolVersion),
   token: fc.option(words, { nil: null }),
   instance: fc.stringMatching(/^[0-9a-f]{32}$/),
   name,
@@ -81,6 +82,7 @@ export const nodeMessages: fc.Arbitrary<NodeToCoordinator> = fc.oneof(
     shards: fc.array(report, { minLength: 1, maxLength: 20 }),
   }),
   toCoordinator('sync-part', { assignment, step, subtree: shard, point: shard }),
+  toCoordinator('progress', { assignment, begun: positive }),
   toCoordinator('evaluation-done', { assignment, step, count: positive, lossSum: real, correct: shard }),
   toCoordinator('weights-hash', { step, sha256: hash }),
   toCoordinator('failed', {
@@ -123,7 +125,7 @@ const recipeValue = fc.oneof(words, real, fc.boolean(), fc.constant(null));
 
 export const coordinatorMessages: fc.Arbitrary<CoordinatorToNode> = fc.oneof(
   toNode('welcome', {
-    protocolVersion: fc.constant(1),
+    protocolVersion: fc.constant(protocolVersion),
     nodeId: fc.integer({ min: 1, max: 1e9 }),
     recipe: fc.dictionary(fc.stringMatching(/^[a-zA-Z0-9]{1,30}$/), recipeValue, { noNullPrototype: true }),
     recipeSha256: hash,
@@ -176,7 +178,7 @@ export const smallTerms: Terms = {
 
 export const helloMessage: NodeToCoordinator = {
   type: 'hello',
-  protocolVersion: 1,
+  protocolVersion,
   token: 'secret',
   instance: '0'.repeat(32),
   name: 'n',
