@@ -3,6 +3,7 @@ import { networkInterfaces } from 'node:os';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import { examineMachine } from '@lockstep/worker/node/fingerprints.ts';
 import { gradientBlocks } from '@lockstep/shared/protocol/blocks.ts';
+import { collectGarbageSeldom } from '@lockstep/worker/node/garbage.ts';
 import { otherSide, type Side } from '@lockstep/worker/rank/store.ts';
 import { measureSpeed } from '@lockstep/worker/rank/speed-trial.ts';
 import type { RunListener } from '../metrics/events.ts';
@@ -39,6 +40,7 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
   return async (parts) => {
     const { address, certificate, token, limits, minNodes, computes } = options;
     const { host, recipe, kernels, onLost } = parts;
+    collectGarbageSeldom();
     const facts = factsOf(parts, limits);
     const { fingerprints } = await examineMachine(kernels);
     const speed = computes ? await measureSpeed(host, recipe, parts.dataset.train.count) : null;

@@ -6,6 +6,7 @@ import { defaultLimits, type Limits } from '@lockstep/shared/protocol/limits.ts'
 import { protocolVersion } from '@lockstep/shared/protocol/messages.ts';
 import { decideBackOff, decideRetry } from './back-off.ts';
 import { examineMachine, gigaflopsOf } from './fingerprints.ts';
+import { collectGarbageSeldom } from './garbage.ts';
 import type { NodeListener, NodeResult } from './node-events.ts';
 import { NodeSession, type SessionEnd } from './node-session.ts';
 import type { ShardDesk } from './shard-desk.ts';
@@ -35,6 +36,7 @@ export interface JoinOptions {
 export async function join(options: JoinOptions, listen: NodeListener): Promise<NodeResult> {
   const { url, name, threads, signal, random = Math.random, limits = defaultLimits } = options;
   const begun = performance.now();
+  collectGarbageSeldom();
   const machine = await examineMachine();
   const hello = {
     type: 'hello',
