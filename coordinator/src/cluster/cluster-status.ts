@@ -43,8 +43,7 @@ export function clusterStatus(
   const members = workforce.present().map((member): MemberStatus => {
     const { id, name, ranks, record } = member;
     const node = nodes.find((one) => one.id === id);
-    const steps = Math.max(1, weights.step - (node?.joinedStep ?? 0));
-    const link = node?.guest.link;
+    const { down, up } = node?.traffic.perStep ?? { down: 0, up: 0 };
     const { computeSeconds, waitSeconds, wireSeconds } = record;
     const phases = [
       ['computing', computeSeconds],
@@ -61,8 +60,8 @@ export function clusterStatus(
       late: record.late,
       phase,
       imagesPerSecond: record.imagesPerSecond,
-      bytesDown: link === undefined ? 0 : Math.round(link.outbox.bytesSent / steps),
-      bytesUp: link === undefined ? 0 : Math.round(link.bytesReceived / steps),
+      bytesDown: down,
+      bytesUp: up,
       computeSeconds: node === undefined ? null : computeSeconds,
       waitSeconds: node === undefined ? null : waitSeconds,
       wireSeconds: node === undefined ? null : wireSeconds,

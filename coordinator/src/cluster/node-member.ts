@@ -10,6 +10,7 @@ import type { Inbox, InboxPool } from './inbox-pool.ts';
 import type { Member, MemberEvents, Work } from './member.ts';
 import { MemberRecord } from './member-record.ts';
 import { decideDivergence } from './presence.ts';
+import { Traffic } from './traffic.ts';
 import type { WeightsBroadcast, WeightsFrame } from './weights-broadcast.ts';
 
 export interface NodeMemberSetup {
@@ -35,8 +36,7 @@ export class NodeMember implements Member {
   readonly sums = true;
   fit = true;
   heartbeat: NodeMessage<'heartbeat'> | null = null;
-  /** Step at which it joined. */
-  readonly joinedStep: number;
+  readonly traffic = new Traffic();
   private readonly setup: NodeMemberSetup;
   private readonly works = new Map<number, Work>();
   /** Sums that are coming in, by assignment and subtree. */
@@ -57,13 +57,14 @@ export class NodeMember implements Member {
     this.id = setup.guest.id;
     this.name = setup.guest.hello.name;
     this.ranks = setup.ranks;
-    this.joinedStep = setup.weights.step;
     this.record = new MemberRecord(setup.ranks, guess);
   }
 
   /** Sends the newest weights, less what went ahead; older ones that still wait are not sent any more. */
   sendWeights(): void {
     const { weights } = this.setup;
+    const { outbox, bytesReceived } = this.guest.link;
+    this.traffic.stepBegins(weights.step, outbox.bytesSent, bytesReceived);
     const isAhead = this.aheadStep === weights.step;
     if (!isAhead) this.guest.link.outbox.takeBack('weights');
     this.post(

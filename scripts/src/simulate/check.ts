@@ -54,7 +54,7 @@ export async function check(calibration: Calibration, options: CheckOptions): Pr
   const load = loadavg()[0] ?? 0;
   for (const nodes of options.nodeCounts) {
     const predicted = predict(loopbackShape(calibration, options, nodes)).imagesPerSecond;
-    const measured = options.batch / (await measureCluster({ ...options, nodes }));
+    const measured = options.batch / (await measureCluster({ ...options, nodes })).seconds;
     const ratio = predicted / measured;
     found.push({
       model: options.model,

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { median } from '@lockstep/coordinator/plan/program-timing.ts';
+import type { ClusterStatus } from '@lockstep/coordinator/cluster/cluster-status.ts';
 import { LineProcess } from '../../peers/line-process.ts';
 
 export interface ClusterRun {
@@ -17,36 +18,68 @@ export interface ClusterRun {
 const binary = fileURLToPath(new URL('../../../../coordinator/bin/lockstep.js', import.meta.url));
 
 /** Steps that do not count: kernels are compiled, speeds are learnt. */
-const warmUp = 4;
+export const warmUp = 4;
+
+async function askStatus(url: string): Promise<ClusterStatus> {
+  const answer = await fetch(new URL('/status', url.replace(/^ws/, 'http')));
+  return (await answer.json()) as ClusterStatus;
+}
 
 /** Seconds that one line may take: a step of the largest model on a busy machine. */
 const patience = 120;
 
-/** @returns median seconds of a step. @throws Error with the coordinator's last words */
-export async function measureCluster({ model, batch, shards, nodes, steps }: ClusterRun): Promise<number> {
+export interface ClusterFigures {
+  /** Median of a step. */
+  readonly seconds: number;
+  /** Means of a step and node, towards the end of the run. */
+  readonly bytesDown: number;
+  readonly bytesUp: number;
+  /** Shards that were taken over in the steps that count. */
+  readonly stolen: number;
+  readonly weightsSha256: string;
+}
+
+/** @throws Error with the coordinator's last words */
+export async function measureCluster(run: ClusterRun): Promise<ClusterFigures> {
+  const { model, batch, shards, nodes, steps } = run;
   const folder = await mkdtemp(join(tmpdir(), 'lockstep-simulate-'));
   const env = { LOCKSTEP_TOKEN: undefined };
   const args = [
     [binary, 'coordinator', '--model', model, '--dataset', 'synthetic', '--batch-size', String(batch)],
     ['--shards', String(shards), '--steps', String(steps + warmUp), '--no-evaluate'],
     ['--threads', '0', '--min-nodes', String(nodes), '--listen', '127.0.0.1:0', '--out', folder],
-    ['--json', '--checkpoint-seconds', '100000'],
+    ['--json', '--checkpoint-seconds', '100000', '--seed', '1'],
   ].flat();
   const coordinator = new LineProcess({ file: process.execPath, args, env });
   const joined: LineProcess[] = [];
   try {
     const seconds: number[] = [];
+    const stolen: number[] = [];
+    let url = '';
+    let status: ClusterStatus | null = null;
     for (;;) {
       const event = JSON.parse(await coordinator.nextLine(patience)) as Record<string, unknown>;
       if (event['type'] === 'listening') {
+        url = String(event['url']);
         for (let i = 0; i < nodes; i++) {
-          const words = ['join', String(event['url']), '--threads', '1', '--name', `node-${i}`, '--json'];
+          const words = ['join', url, '--threads', '1', '--name', `node-${i}`, '--json'];
           joined.push(new LineProcess({ file: process.execPath, args: [binary, ...words], env }));
         }
       }
       if (event['type'] === 'step') seconds.push(event['seconds'] as number);
+      if (event['type'] === 'step' && seconds.length === steps + warmUp - 2) status = await askStatus(url);
+      if (event['type'] === 'stolen') stolen.push(event['step'] as number);
       if (event['type'] === 'error') throw new Error(String(event['message']));
-      if (event['type'] === 'result') return median(seconds.slice(warmUp));
+      if (event['type'] === 'result') {
+        const { members = [] } = status ?? {};
+        return {
+          seconds: median(seconds.slice(warmUp)),
+          bytesDown: median(members.map(({ bytesDown }) => bytesDown)),
+          bytesUp: median(members.map(({ bytesUp }) => bytesUp)),
+          stolen: stolen.filter((step) => step > warmUp).length,
+          weightsSha256: String(event['weightsSha256']),
+        };
+      }
     }
   } finally {
     await Promise.all([coordinator, ...joined].map((child) => child.stop(1)));
