@@ -4,11 +4,13 @@ import { decodeFloats } from '@lockstep/shared/protocol/dtype.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { NodeMessage, NodeToCoordinator } from '@lockstep/shared/protocol/messages.ts';
 import { noteAssigned, noteHashAsked, noteRevoked } from '@lockstep/shared/protocol/node-guard.ts';
+import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import type { Store } from '@lockstep/worker/rank/store.ts';
 import type { PointTotal } from '../reduce/sync-step.ts';
 import type { Guest } from './front-desk.ts';
 import type { Member, MemberEvents, Work } from './member.ts';
 import { MemberRecord } from './member-record.ts';
+import { NodeEvaluations } from './node-evaluations.ts';
 import { decideDivergence } from './presence.ts';
 import type { WeightsBroadcast } from './weights-broadcast.ts';
 
@@ -16,6 +18,7 @@ export interface NodeMemberSetup {
   readonly guest: Guest;
   readonly ranks: number;
   readonly store: Store;
+  readonly dataset: Dataset;
   readonly weights: WeightsBroadcast;
   /** Staging memory that nobody uses now; shared by all nodes. */
   readonly spare: Float32Array[];
@@ -29,9 +32,11 @@ export interface NodeMemberSetup {
 export class NodeMember implements Member {
   readonly id: number;
   readonly name: string;
+  readonly instance: string;
   readonly ranks: number;
   readonly record: MemberRecord;
   readonly guest: Guest;
+  readonly evaluator: NodeEvaluations;
   readonly sums = true;
   fit = true;
   heartbeat: NodeMessage<'heartbeat'> | null = null;
@@ -50,7 +55,9 @@ export class NodeMember implements Member {
     this.setup = setup;
     this.guest = setup.guest;
     this.id = setup.guest.id;
-    this.name = setup.guest.hello.name;
+    this.name = setup.guest.name;
+    this.instance = setup.guest.hello.instance;
+    this.evaluator = new NodeEvaluations(setup.guest.link, setup.weights, setup.dataset);
     this.ranks = setup.ranks;
     this.joinedStep = setup.weights.step;
     this.record = new MemberRecord(setup.ranks, guess);
@@ -93,7 +100,10 @@ export class NodeMember implements Member {
         return this.finish(message, payload);
       case 'sync-part':
         return this.takePoint(message, payload);
+      case 'evaluation-done':
+        return this.evaluator.take(message, payload);
       case 'failed': {
+        if (this.evaluator.fail(message.assignment, message.reason)) return;
         const work = this.works.get(message.assignment);
         if (work === undefined) return;
         this.works.delete(message.assignment);
@@ -118,6 +128,7 @@ export class NodeMember implements Member {
     for (const buffer of this.staging.values()) this.setup.spare.push(buffer);
     this.staging.clear();
     this.works.clear();
+    this.evaluator.clear();
   }
 
   private drop(code: ErrorCode, reason: string): void {
