@@ -1,4 +1,4 @@
-/** Accuracy on a split: forward passes with running statistics, on all ranks. */
+/** Accuracy on a split: forward passes with running statistics, by everybody who computes. */
 import type { Dataset, SplitName } from '@lockstep/worker/data/dataset.ts';
 import { evaluationShard } from '@lockstep/worker/rank/run-shape.ts';
 import type { Checkpoint } from './checkpoint/checkpoint.ts';

@@ -22,6 +22,8 @@ export interface CoordinatorOptions {
   readonly out: string;
   readonly checkpointEvery?: number;
   readonly resume?: boolean;
+  /** Default: no. */
+  readonly evaluate?: boolean;
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly prefix?: readonly string[];
@@ -42,7 +44,8 @@ export interface NodeOptions {
 export function startCoordinator(options: CoordinatorOptions): LockstepProcess {
   const { folder, recipe, port, host = '127.0.0.1', threads, minNodes, out, checkpointEvery } = options;
   const args = [
-    ['coordinator', ...recipe, '--json', '--no-evaluate', '--no-baseline'],
+    ['coordinator', ...recipe, '--json', '--no-baseline'],
+    options.evaluate === true ? [] : ['--no-evaluate'],
     ['--listen', `${host}:${port}`, '--threads', String(threads), '--min-nodes', String(minNodes)],
     ['--out', out],
     checkpointEvery === undefined ? [] : ['--checkpoint-every', String(checkpointEvery)],

@@ -16,6 +16,7 @@ import type {
   SliceTask,
 } from '@lockstep/worker/rank/tasks.ts';
 import type { RunListener } from '../metrics/events.ts';
+import { EvaluationRound } from './evaluation-round.ts';
 import { LocalMember } from './local-member.ts';
 import { LocalSyncMember } from './local-sync-member.ts';
 import { LocalRanks } from './local-ranks.ts';
@@ -55,6 +56,7 @@ export class ClusterWorkforce implements Workforce {
   private readonly distribution: WorkDistribution;
   private readonly settlement: WorkSettlement;
   private changed = Promise.withResolvers<void>();
+  private evaluation: EvaluationRound | null = null;
   /** Of the step that was computed last. */
   covers: readonly Cover[] = [];
 
@@ -122,13 +124,14 @@ export class ClusterWorkforce implements Workforce {
     this.members.set(member.id, member);
     this.distribution.joined();
     this.wake();
-    this.distribution.distribute();
+    this.tick();
   }
 
   /** A node is gone; its shards go to others at once. */
   remove(member: Member, reason: string): void {
     if (!this.members.delete(member.id)) return;
     this.distribution.forget(member, reason);
+    this.evaluation?.forget(member.id, reason);
     this.wake();
     this.distribution.distribute();
   }
@@ -137,12 +140,14 @@ export class ClusterWorkforce implements Workforce {
   discard(member: Member, reason: string): void {
     for (const work of this.distribution.worksOf(member)) member.takeBack(work, reason);
     this.distribution.forget(member, reason);
+    this.evaluation?.forget(member.id, reason, true);
     this.distribution.distribute();
   }
 
   /** Called every now and then: is somebody late, is somebody idle? */
   tick(): void {
     this.distribution.distribute();
+    this.evaluation?.distribute();
   }
 
   async computeShards(
@@ -189,8 +194,29 @@ export class ClusterWorkforce implements Workforce {
     return [...reports, ...(await this.own.updateSlices(left))];
   }
 
-  evaluate(tasks: readonly EvaluationTask[], onDone: () => void): Promise<EvaluationReport[]> {
-    return this.own.evaluate(tasks, onDone);
+  async evaluate(tasks: readonly EvaluationTask[], onDone: () => void): Promise<EvaluationReport[]> {
+    const { own, distribution } = this;
+    const step = tasks[0]?.step ?? 0;
+    this.evaluation = new EvaluationRound({
+      tasks,
+      onDone,
+      members: () => this.members.values(),
+      own: {
+        ranks: own.ranks,
+        computes: this.setup.computes,
+        evaluate: (task) => own.untilDone(task),
+      },
+      nextId: () => distribution.nextId(),
+      decide: (reason) => {
+        distribution.lastDecision = reason;
+        this.setup.listen({ type: 'decision', step, reason });
+      },
+    });
+    try {
+      return await this.evaluation.run();
+    } finally {
+      this.evaluation = null;
+    }
   }
 
   close(): Promise<void> {

@@ -85,6 +85,7 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
             guest,
             ranks,
             store,
+            dataset: parts.dataset,
             weights,
             inboxes,
             events: workforce.events,
@@ -101,7 +102,8 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
           imagesPerSecond,
         );
         members.set(guest, member);
-        const { name, runtime } = guest.hello;
+        const { name } = guest;
+        const { runtime } = guest.hello;
         const { address: from } = guest.link;
         listen({
           type: 'node-joined',
@@ -125,7 +127,7 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
         const member = members.get(guest);
         members.delete(guest);
         member?.dispose();
-        const { name } = guest.hello;
+        const { name } = guest;
         // At the end everybody leaves, and the result has been told.
         if (!closing) listen({ type: 'node-left', step: weights.step, node: guest.id, name, code, reason });
         if (member !== undefined) workforce.remove(member, reason);

@@ -10,12 +10,15 @@ import { decideNumerics, type Fingerprints } from '@lockstep/shared/protocol/num
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { WebSocket } from 'ws';
 import { NodeLink } from './node-link.ts';
+import { decideName } from './presence.ts';
 import { type RunFacts, splitBytes } from './run-facts.ts';
 import { tokensAgree } from './token.ts';
 
 /** A node that said hello and was welcomed. */
 export interface Guest {
   readonly id: number;
+  /** What it calls itself, or that with a number behind it where somebody here is called so already. */
+  readonly name: string;
   readonly hello: NodeMessage<'hello'>;
   readonly link: NodeLink;
 }
@@ -47,6 +50,10 @@ export class FrontDesk {
   /** Whether one more stranger may come in. */
   admits(): boolean {
     return this.strangers < this.setup.limits.pendingHandshakes;
+  }
+
+  private guests(): Guest[] {
+    return [...this.links.values()].filter((guest) => guest !== null);
   }
 
   private get strangers(): number {
@@ -133,7 +140,8 @@ export class FrontDesk {
     if (this.links.size - this.strangers >= limits.nodes) {
       return link.drop('COORDINATOR_FULL', `there are ${limits.nodes} nodes already`);
     }
-    const guest: Guest = { id: this.nextId++, hello, link };
+    const taken = new Set(['coordinator', ...this.guests().map(({ name }) => name)]);
+    const guest: Guest = { id: this.nextId++, name: decideName(hello.name, taken), hello, link };
     this.links.set(link, guest);
     link.send(facts.welcome(guest.id));
     link.guard = noteWelcomed(link.guard, facts.terms);

@@ -10,6 +10,7 @@ import { MemberRecord } from './member-record.ts';
 export class LocalMember implements Member {
   readonly id = 0;
   readonly name = 'coordinator';
+  readonly instance = 'coordinator';
   readonly record: MemberRecord;
   readonly fit = true;
   readonly sums = false;

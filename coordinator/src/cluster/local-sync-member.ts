@@ -11,6 +11,7 @@ import { shardsOf } from './step-ledger.ts';
 export class LocalSyncMember implements Member {
   readonly id = 0;
   readonly name = 'coordinator';
+  readonly instance = 'coordinator';
   readonly fit = true;
   readonly sums = false;
   readonly ranks: number;

@@ -1,7 +1,7 @@
 /** One that computes shards: the threads of this process, or a node. The workforce sees no difference. */
 import type { GradientRange } from '@lockstep/shared/model/gradient-parts.ts';
 import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
-import type { Cover, ShardReport } from '@lockstep/worker/rank/tasks.ts';
+import type { Cover, EvaluationReport, EvaluationTask, ShardReport } from '@lockstep/worker/rank/tasks.ts';
 import type { PointTotal } from '../reduce/sync-step.ts';
 import type { FailureCause } from './failure.ts';
 import type { MemberRecord } from './member-record.ts';
@@ -41,15 +41,34 @@ export interface MemberEvents {
   readonly onFailure: (work: Work, cause: FailureCause, reason: string) => void;
 }
 
+/** What becomes of a piece of an evaluation. */
+export interface PieceEvents {
+  readonly onReport: (report: EvaluationReport) => void;
+  readonly onFailure: (reason: string) => void;
+}
+
+/** One that evaluates elsewhere. */
+export interface Evaluator {
+  /** Whether it has, or is getting, the weights of a step. */
+  has(step: number): boolean;
+  /** @param assignment unique and ascending over the run, with the ids of `Work` */
+  give(assignment: number, task: EvaluationTask, events: PieceEvents): void;
+  takeBack(assignment: number, reason: string): void;
+}
+
 export interface Member {
   readonly id: number;
   readonly name: string;
+  /** Names its process, also when that comes back under another id. */
+  readonly instance: string;
   readonly ranks: number;
   readonly record: MemberRecord;
   /** Whether it sends the sum of a whole subtree as one; else every shard lies in its own slot. */
   readonly sums: boolean;
   /** Whether work may be given: it has, or is getting, the right weights. */
   readonly fit: boolean;
+  /** Absent for the threads of this process, which are asked directly. */
+  readonly evaluator?: Evaluator;
   give(work: Work, samplesOf: (shard: number) => number): void;
   /** Batch-norm mode `sync`: the whole batch at a point. */
   total(step: number, point: PointTotal): void;

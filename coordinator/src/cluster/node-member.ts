@@ -3,12 +3,14 @@ import type { ErrorCode } from '@lockstep/shared/base/errors.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { NodeMessage, NodeToCoordinator } from '@lockstep/shared/protocol/messages.ts';
 import { noteAssigned, noteHashAsked, noteRevoked } from '@lockstep/shared/protocol/node-guard.ts';
+import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import type { Store } from '@lockstep/worker/rank/store.ts';
 import type { PointTotal } from '../reduce/sync-step.ts';
 import type { Guest } from './front-desk.ts';
 import type { Inbox, InboxPool } from './inbox-pool.ts';
 import type { Member, MemberEvents, Work } from './member.ts';
 import { MemberRecord } from './member-record.ts';
+import { NodeEvaluations } from './node-evaluations.ts';
 import { decideDivergence } from './presence.ts';
 import { Traffic } from './traffic.ts';
 import type { WeightsBroadcast, WeightsFrame } from './weights-broadcast.ts';
@@ -17,6 +19,7 @@ export interface NodeMemberSetup {
   readonly guest: Guest;
   readonly ranks: number;
   readonly store: Store;
+  readonly dataset: Dataset;
   readonly weights: WeightsBroadcast;
   /** Shared by all nodes. */
   readonly inboxes: InboxPool;
@@ -30,9 +33,11 @@ export interface NodeMemberSetup {
 export class NodeMember implements Member {
   readonly id: number;
   readonly name: string;
+  readonly instance: string;
   readonly ranks: number;
   readonly record: MemberRecord;
   readonly guest: Guest;
+  readonly evaluator: NodeEvaluations;
   readonly sums = true;
   fit = true;
   heartbeat: NodeMessage<'heartbeat'> | null = null;
@@ -55,7 +60,9 @@ export class NodeMember implements Member {
     this.setup = setup;
     this.guest = setup.guest;
     this.id = setup.guest.id;
-    this.name = setup.guest.hello.name;
+    this.name = setup.guest.name;
+    this.instance = setup.guest.hello.instance;
+    this.evaluator = new NodeEvaluations(setup.guest.link, setup.weights, setup.dataset);
     this.ranks = setup.ranks;
     this.record = new MemberRecord(setup.ranks, guess);
   }
@@ -122,7 +129,10 @@ export class NodeMember implements Member {
         return this.record.progressed(performance.now());
       case 'sync-part':
         return this.takePoint(message, payload);
+      case 'evaluation-done':
+        return this.evaluator.take(message, payload);
       case 'failed': {
+        if (this.evaluator.fail(message.assignment, message.reason)) return;
         const work = this.works.get(message.assignment);
         if (work === undefined) return;
         this.works.delete(message.assignment);
@@ -146,6 +156,7 @@ export class NodeMember implements Member {
   dispose(): void {
     for (const work of this.works.values()) this.release(work);
     this.works.clear();
+    this.evaluator.clear();
   }
 
   private drop(code: ErrorCode, reason: string): void {

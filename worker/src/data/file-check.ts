@@ -51,18 +51,18 @@ export function checkStructure(
  *
  * @returns what is wrong, or null; also null when nobody knows a checksum
  */
-export function checkDigest(
+export async function checkDigest(
   file: SourceFile,
   bytes: Uint8Array,
   path: string,
   noted: CachedFile | null,
-): FileFault | null {
+): Promise<FileFault | null> {
   const sha256 = file.sha256 ?? noted?.sha256 ?? null;
   if (file.sha256 === null && file.md5 !== null) {
-    const found = digestBytes(bytes, 'md5');
+    const found = await digestBytes('md5', bytes);
     return found === file.md5 ? null : { file: path, quality: 'MD5', expected: file.md5, found };
   }
   if (sha256 === null) return null;
-  const found = digestBytes(bytes, 'sha256');
+  const found = await digestBytes('sha256', bytes);
   return found === sha256 ? null : { file: path, quality: 'SHA-256', expected: sha256, found };
 }

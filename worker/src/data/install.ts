@@ -97,14 +97,14 @@ export async function installFiles(
       onProgress?.({ phase: 'convert', doneBytes, totalBytes, file: file.name });
       const bytes = await read(file);
       const fault =
-        checkStructure(entry, file, bytes, file.name) ?? checkDigest(file, bytes, file.name, null);
+        checkStructure(entry, file, bytes, file.name) ?? (await checkDigest(file, bytes, file.name, null));
       if (fault !== null) throw dataCorrupt(entry, fault);
       await writeFlushed(join(folder, file.name + ending), bytes);
       files.push({
         name: file.name,
         bytes: bytes.length,
-        md5: digestBytes(bytes, 'md5'),
-        sha256: digestBytes(bytes, 'sha256'),
+        md5: await digestBytes('md5', bytes),
+        sha256: await digestBytes('sha256', bytes),
       });
       doneBytes += bytes.length;
       onProgress?.({ phase: 'convert', doneBytes, totalBytes, file: file.name });

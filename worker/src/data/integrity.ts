@@ -1,6 +1,7 @@
 /** Checksums of files on disk and in memory. */
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
+import { setImmediate as breathe } from 'node:timers/promises';
 import type { TarballLocation } from './npm-client.ts';
 
 export interface Checksum {
@@ -45,7 +46,20 @@ export async function digestFile(
   return hash.digest(encoding);
 }
 
-/** Lower-case hex digest of bytes in memory. */
-export function digestBytes(bytes: Uint8Array, algorithm: 'md5' | 'sha256'): string {
-  return createHash(algorithm).update(bytes).digest('hex');
+/** Bytes that are hashed at a time: a few milliseconds. */
+export const pieceBytes = 1 << 20;
+
+/** Lower-case hex digest of bytes in memory, one part behind the other. Timers and sockets have their turns meanwhile. */
+export async function digestBytes(
+  algorithm: 'md5' | 'sha256',
+  ...parts: readonly Uint8Array[]
+): Promise<string> {
+  const hash = createHash(algorithm);
+  for (const part of parts) {
+    for (let at = 0; at < part.length; at += pieceBytes) {
+      hash.update(part.subarray(at, at + pieceBytes));
+      await breathe();
+    }
+  }
+  return hash.digest('hex');
 }

@@ -1,16 +1,13 @@
 /** From a name to a data set in shared memory. */
-import { createHash } from 'node:crypto';
 import { findMissing, readCachedFiles } from './cache-check.ts';
 import { cacheFolder, datasetFolder } from './cache-folder.ts';
 import { type DatasetEntry, describeDataset } from './catalogue.ts';
-import { readCifarRecords } from './cifar-binary.ts';
 import { dataCorrupt, dataMissing } from './data-trouble.ts';
-import type { Dataset, ImageSplit } from './dataset.ts';
+import type { Dataset } from './dataset.ts';
+import { DatasetBuilder } from './dataset-builder.ts';
 import { fetchEntry } from './fetch-dataset.ts';
-import { idxHeaderBytes } from './idx.ts';
 import type { Registry } from './npm-client.ts';
 import type { OnProgress } from './progress.ts';
-import type { SourceFile } from './source-files.ts';
 import { generateDataset } from './synthetic.ts';
 
 export interface OpenOptions {
@@ -24,39 +21,6 @@ export interface OpenOptions {
   readonly signal?: AbortSignal | undefined;
   /** For tests: where packages come from instead of npm. */
   readonly registry?: Registry | undefined;
-}
-
-/** A split that is being filled, file by file. */
-interface OpenSplit {
-  readonly count: number;
-  readonly images: Uint8Array<SharedArrayBuffer>;
-  readonly labels: Uint8Array<SharedArrayBuffer>;
-  /** Samples filled so far, where a split lies in several files. */
-  filled: number;
-}
-
-function emptySplit(entry: DatasetEntry, count: number): OpenSplit {
-  return {
-    count,
-    images: new Uint8Array(new SharedArrayBuffer(count * entry.height * entry.width * entry.channels)),
-    labels: new Uint8Array(new SharedArrayBuffer(count)),
-    filled: 0,
-  };
-}
-
-function fillSplit(entry: DatasetEntry, split: OpenSplit, file: SourceFile, bytes: Uint8Array): void {
-  if (file.content === 'cifar') {
-    readCifarRecords(bytes, entry, split.images, split.labels, split.filled);
-    split.filled += file.count;
-    return;
-  }
-  const target = file.content === 'images' ? split.images : split.labels;
-  target.set(bytes.subarray(idxHeaderBytes(file.content)));
-}
-
-function closeSplit(split: OpenSplit): ImageSplit {
-  const { count, images, labels } = split;
-  return { count, images, labels, sha256: createHash('sha256').update(images).update(labels).digest('hex') };
 }
 
 /** `openDataset` for an entry that need not be in the catalogue. */
@@ -74,15 +38,15 @@ export async function openEntry(entry: DatasetEntry, options: OpenOptions = {}):
 
   const verify = options.verify !== false;
   const known = entry.sha256;
-  const splits = { train: emptySplit(entry, entry.trainCount), test: emptySplit(entry, entry.testCount) };
+  const builder = new DatasetBuilder(entry);
   // The splits are hashed anyway; where those hashes are pinned, the files' own need not be computed.
   const digests = verify && known === null;
   const fault = await readCachedFiles(entry, folder, { digests, onProgress, signal }, (file, bytes) =>
-    fillSplit(entry, splits[file.split], file, bytes),
+    builder.take(file, bytes),
   );
   if (fault !== null) throw dataCorrupt(entry, fault);
-  const train = closeSplit(splits.train);
-  const test = closeSplit(splits.test);
+  const dataset = await builder.close();
+  const { train, test } = dataset;
   if (verify && known !== null && (known.train !== train.sha256 || known.test !== test.sha256)) {
     // Something is wrong: now the files' checksums tell which one.
     const culprit = await readCachedFiles(entry, folder, { digests: true, signal }, () => {});
@@ -90,9 +54,7 @@ export async function openEntry(entry: DatasetEntry, options: OpenOptions = {}):
     const found = `${train.sha256} and ${test.sha256}`;
     throw dataCorrupt(entry, culprit ?? { file: folder, quality: 'SHA-256 of the splits', expected, found });
   }
-
-  const { name, title, classes, height, width, channels, mean, deviation } = entry;
-  return { name, title, classes, height, width, channels, mean, deviation, train, test };
+  return dataset;
 }
 
 /**

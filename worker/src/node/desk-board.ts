@@ -34,6 +34,8 @@ export interface OpenSubtree {
   sent: boolean;
 }
 
+type AssignmentMessage = Extract<NodeToCoordinator, { readonly assignment: number }>;
+
 export class DeskBoard {
   readonly setup: DeskSetup;
   readonly outbox: Outbox;
@@ -41,6 +43,8 @@ export class DeskBoard {
   open: OpenSubtree[] = [];
   /** Step of the task that a rank is at, by shard: two ranks never write one slot. Null: its result is of no use. */
   readonly running = new Map<number, number | null>();
+  /** Evaluations that ranks are at and somebody waits for. */
+  readonly evaluating = new Set<number>();
   /** Shards of the step whose gradients lie in their slots. */
   readonly reports = new Map<number, ShardReport>();
   step = -1;
@@ -96,11 +100,11 @@ export class DeskBoard {
     open.outbox = null;
   }
 
-  /** Puts a message behind the parts that wait. */
-  say(message: NodeToCoordinator, ...payload: ArrayBufferView[]): void {
+  /** Puts a message about an assignment behind the parts that wait; `released` must not overtake it. */
+  say(message: AssignmentMessage, ...payload: ArrayBufferView[]): void {
     if (this.closed) return;
     const frame = encodeFrame(message, ...payload);
-    this.outbox.push({ key: 'message', frame: () => frame });
+    this.outbox.push({ key: keyOf(message.assignment), frame: () => frame });
   }
 }
 

@@ -111,7 +111,9 @@ export async function join(options: JoinOptions, listen: NodeListener): Promise<
 
 function asError({ code, reason, advice }: SessionEnd, url: string, why: string): LockstepError {
   if (code !== null && code in exitCodeOf) {
-    return new LockstepError(code as ErrorCode, sentence(reason), advice, { url });
+    // An error of this side's has its advice in its message already.
+    const what = advice !== '' && reason.endsWith(advice) ? reason.slice(0, -advice.length).trim() : reason;
+    return new LockstepError(code as ErrorCode, sentence(what), advice, { url });
   }
   return new LockstepError(
     'COORDINATOR_UNREACHABLE',

@@ -3,57 +3,52 @@ import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import type { DatasetDescription } from '@lockstep/shared/protocol/messages.ts';
 import type { SplitTerms, Terms } from '@lockstep/shared/protocol/terms.ts';
 import { cacheFolder } from '../data/cache-folder.ts';
-import { findDataset } from '../data/catalogue.ts';
+import { describeDataset, findDataset } from '../data/catalogue.ts';
 import type { Dataset, ImageSplit } from '../data/dataset.ts';
 import { withLock } from '../data/file-lock.ts';
 import { openEntry } from '../data/open-dataset.ts';
-import { fetchSplit, readSplit, splitLock } from './split-cache.ts';
+import { describedAs, differingSplit, openGivenDataset } from './given-dataset.ts';
+import { asSplit, fetchSplit, readSplit, splitLock } from './split-cache.ts';
 
 export interface ObtainOptions {
   readonly description: DatasetDescription;
   readonly terms: Terms;
-  /** A cache folder of the user's that may hold the data set; null for the usual one alone. */
+  /**
+   * Where the user says that the data set is: a cache folder, or whatever `lockstep data NAME --from` takes. Null: in
+   * the usual cache, or at the coordinator.
+   */
   readonly dataPath: string | null;
   readonly window: number;
   readonly fetchChunk: (hash: string, offset: number, length: number) => Promise<Uint8Array>;
   readonly onProgress: (split: string, doneBytes: number, totalBytes: number) => void;
-  /** Told where the data came from, or why a copy was passed over. */
-  readonly notice: (text: string) => void;
   readonly signal: AbortSignal;
 }
 
-/** @throws LockstepError DATA_CORRUPT, DISK_FULL; whatever `fetchChunk` throws */
+/**
+ * @throws LockstepError DISK_FULL; DATA_CORRUPT; of a path that was given also DATA_MISSING, FILE_UNREADABLE,
+ *   DATASET_UNKNOWN; whatever `fetchChunk` throws
+ */
 export async function obtainDataset(options: ObtainOptions): Promise<Dataset> {
-  const { description, terms, dataPath, notice } = options;
-  const folders = dataPath === null ? [cacheFolder()] : [dataPath, cacheFolder()];
-  for (const cache of folders) {
-    const copy = await localCopy(description, cache);
-    if (typeof copy !== 'string') return copy;
-    if (cache === dataPath) notice(`The copy in ${dataPath} is not used: ${copy}.`);
+  const { description, terms, dataPath, signal } = options;
+  if (dataPath !== null) {
+    return openGivenDataset(describeDataset(description.name), dataPath, { description, terms, signal });
   }
+  const copy = await localCopy(description, signal);
+  if (copy !== null) return copy;
   const train = await obtainSplit('train', terms.splits.train, options);
   const test = await obtainSplit('test', terms.splits.test, options);
-  return { ...plainDescription(description), train, test };
+  return describedAs(description, { train, test });
 }
 
-function plainDescription(description: DatasetDescription): Omit<Dataset, 'train' | 'test'> {
-  const { name, title, classes, height, width, channels, mean, deviation } = description;
-  return { name, title, classes, height, width, channels, mean, deviation };
-}
-
-/** @returns the data set, or why there is none here */
-async function localCopy(description: DatasetDescription, cacheDirectory: string): Promise<Dataset | string> {
+/** The copy in this machine's cache; null when there is none, or not the run's. */
+async function localCopy(description: DatasetDescription, signal: AbortSignal): Promise<Dataset | null> {
   const entry = findDataset(description.name);
-  if (entry === null) return 'the catalogue does not know it';
+  if (entry === null) return null;
   try {
-    const found = await openEntry(entry, { cacheDirectory, fetchIfMissing: false });
-    const agrees = (['train', 'test'] as const).every(
-      (split) => found[split].sha256 === description[split].sha256,
-    );
-    if (!agrees) return 'its hashes are not those of the run';
-    return { ...plainDescription(description), train: found.train, test: found.test };
+    const found = await openEntry(entry, { cacheDirectory: cacheFolder(), signal });
+    return differingSplit(found, description) === null ? describedAs(description, found) : null;
   } catch (thrown) {
-    if (thrown instanceof LockstepError) return thrown.message;
+    if (thrown instanceof LockstepError) return null;
     throw thrown;
   }
 }
@@ -91,9 +86,4 @@ async function obtainSplit(
     },
     signal,
   );
-}
-
-function asSplit(bytes: Uint8Array<SharedArrayBuffer>, { count, sha256 }: SplitTerms): ImageSplit {
-  const images = bytes.length - count;
-  return { count, images: bytes.subarray(0, images), labels: bytes.subarray(images), sha256 };
 }

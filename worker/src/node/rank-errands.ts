@@ -98,10 +98,14 @@ export class RankErrands {
   async evaluation(message: CoordinatorMessage<'evaluate'>): Promise<void> {
     const { board } = this;
     const { assignment, step, split, from, count } = message;
+    const begun = performance.now();
+    board.evaluating.add(assignment);
     const outcome = await board.setup.host.pool.run({
       ...({ kind: 'evaluation', step, side: sideOf(step), split, from, count } as const),
     });
-    if (board.closed) return;
+    board.computeSeconds += (performance.now() - begun) / 1000;
+    // A revoked one was answered by `released`: nothing may come after that.
+    if (!board.evaluating.delete(assignment) || board.closed) return;
     if (outcome.ok && Number.isFinite(outcome.report.lossSum)) {
       const { lossSum, correct, predictions } = outcome.report;
       board.say(

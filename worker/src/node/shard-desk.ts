@@ -146,6 +146,7 @@ export class ShardDesk {
   revoke(assignment: number): void {
     this.discard(assignment);
     this.evaluations = this.evaluations.filter((message) => message.assignment !== assignment);
+    this.board.evaluating.delete(assignment);
     this.pump();
   }
 

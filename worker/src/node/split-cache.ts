@@ -3,10 +3,12 @@
  * is being fetched ends in `.part` and may be gone on with; only a whole and verified one gets its name.
  */
 import { createHash } from 'node:crypto';
-import { mkdir, open, readFile, rename, rm, stat, truncate } from 'node:fs/promises';
+import { mkdir, open, rename, rm, stat, truncate } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { SplitTerms } from '@lockstep/shared/protocol/terms.ts';
+import type { ImageSplit } from '../data/dataset.ts';
 import { checkRoom } from '../data/install.ts';
+import { digestFile, pieceBytes } from '../data/integrity.ts';
 
 export function splitFolder(cache: string): string {
   return join(cache, 'splits');
@@ -29,14 +31,36 @@ export async function readSplit(
   const path = wholePath(cache, split.sha256);
   const found = await stat(path).catch(() => null);
   if (found === null || found.size !== split.bytes) return null;
-  const content = await readFile(path);
-  if (createHash('sha256').update(content).digest('hex') !== split.sha256) {
-    await rm(path, { force: true });
-    return null;
-  }
   const bytes = new Uint8Array(new SharedArrayBuffer(split.bytes));
-  bytes.set(content);
-  return bytes;
+  if ((await readInto(path, bytes)) === split.sha256) return bytes;
+  await rm(path, { force: true });
+  return null;
+}
+
+/** Reads and hashes piece by piece: heartbeats go out in between. @returns SHA-256 of what was there to read */
+async function readInto(path: string, bytes: Uint8Array): Promise<string> {
+  const hash = createHash('sha256');
+  const file = await open(path, 'r');
+  try {
+    for (let at = 0; at < bytes.length; ) {
+      const { bytesRead } = await file.read(bytes, at, Math.min(pieceBytes, bytes.length - at), at);
+      if (bytesRead === 0) break;
+      hash.update(bytes.subarray(at, at + bytesRead));
+      at += bytesRead;
+    }
+  } finally {
+    await file.close();
+  }
+  return hash.digest('hex');
+}
+
+/** The bytes of a split as a part of a data set. */
+export function asSplit(
+  bytes: Uint8Array<SharedArrayBuffer>,
+  { count, sha256 }: Pick<SplitTerms, 'count' | 'sha256'>,
+): ImageSplit {
+  const images = bytes.length - count;
+  return { count, images: bytes.subarray(0, images), labels: bytes.subarray(images), sha256 };
 }
 
 export type FetchChunk = (offset: number, length: number) => Promise<Uint8Array>;
@@ -88,9 +112,7 @@ export async function fetchSplit(
   } finally {
     await file.close();
   }
-  const digest = createHash('sha256')
-    .update(await readFile(part))
-    .digest('hex');
+  const digest = await digestFile(part, 'sha256', 'hex');
   if (digest !== split.sha256) {
     await rm(part, { force: true });
     return `what came has SHA-256 ${digest.slice(0, 12)} instead of ${split.sha256.slice(0, 12)}`;

@@ -44,7 +44,6 @@ export async function prepareWorkplace(preparation: Preparation): Promise<Workpl
     fetchChunk,
     onProgress: (split, doneBytes, totalBytes) =>
       listen({ type: 'data-progress', dataset: description.name, split, doneBytes, totalBytes }),
-    notice: (text) => listen({ type: 'notice', text }),
     signal,
   });
   if (signal.aborted) return null;
