@@ -5,6 +5,7 @@ import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
 import { freePort, resultOf, startCoordinator, startNode, testToken } from '../helpers/cluster.ts';
 import { endLeftovers, type JsonLine } from '../helpers/lockstep-process.ts';
+import { withoutTime } from '../helpers/run-events.ts';
 
 const shape = ['--model', 'lenet5', '--dataset', 'synthetic', '--batch-size', '32', '--shards', '8'];
 const recipe = [...shape, '--steps', '150'];
@@ -46,7 +47,7 @@ test.serial(
         .trimEnd()
         .split('\n')
         .map((line) => JSON.parse(line) as JsonLine & { readonly at: string });
-      const logged = lines.map(({ at: _, ...event }) => event);
+      const logged = lines.map(withoutTime);
       // A killed process may have written down an event or two that it could not show any more.
       const between = logged.length - first.events.length - second.events.length;
       t.true(between >= 0 && between <= 5, `${between} events were only logged`);
@@ -56,11 +57,11 @@ test.serial(
       const types = ['listening', 'start', 'waiting', 'node-joined', 'assigned', 'stolen', 'node-left'];
       for (const type of [...types, 'step', 'checkpoint', 'result'])
         t.true(
-          logged.some((event) => event.type === type),
+          logged.some((event) => event['type'] === type),
           type,
         );
       for (const type of ['listening', 'start'])
-        t.is(logged.filter((event) => event.type === type).length, 2, type);
+        t.is(logged.filter((event) => event['type'] === type).length, 2, type);
       const times = lines.map(({ at: time }) => Date.parse(time));
       t.deepEqual(
         times,

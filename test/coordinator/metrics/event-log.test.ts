@@ -4,7 +4,7 @@ import { eventLog, eventLogName } from '@lockstep/coordinator/metrics/event-log.
 import type { RunEvent } from '@lockstep/coordinator/metrics/events.ts';
 import test from 'ava';
 import { withFolder } from '../../helpers/checkpoint-sample.ts';
-import { resultEvent, startEvent, stepEvent } from '../../helpers/run-events.ts';
+import { resultEvent, startEvent, stepEvent, withoutTime } from '../../helpers/run-events.ts';
 
 const nobody = (): never => {
   throw new Error('nothing was to be noticed');
@@ -29,12 +29,11 @@ test('every event in its order, with its time; progress of an evaluation is none
     }
     const lines = await linesOf(join(folder, 'run', eventLogName));
     t.deepEqual(
-      lines.map(({ at, ...event }) => event),
+      lines.map(withoutTime),
       events.map((event) => ({ ...event })),
     );
     for (const { at } of lines) t.true(Math.abs(Date.parse(String(at)) - Date.now()) < 60_000);
-  }),
-);
+  }));
 
 test('a log that is there is gone on with, and counts for the limit', (t) =>
   withFolder(async (folder) => {
@@ -46,8 +45,7 @@ test('a log that is there is gone on with, and counts for the limit', (t) =>
     const steps = async (name: string) => (await linesOf(join(folder, name))).map(({ step }) => step);
     t.deepEqual(await steps('events.1.jsonl'), [1, 2, 3, 4, 5]);
     t.deepEqual(await steps(eventLogName), [6]);
-  }),
-);
+  }));
 
 test('however long a run is, two files of the limit are all it keeps: the newest events', (t) =>
   withFolder(async (folder) => {
@@ -64,8 +62,7 @@ test('however long a run is, two files of the limit are all it keeps: the newest
       Array.from(steps.keys(), (i) => 201 - steps.length + i),
     );
     t.true(steps.length > 15);
-  }),
-);
+  }));
 
 test('the limit is of bytes, and not of characters', (t) =>
   withFolder(async (folder) => {
@@ -74,8 +71,7 @@ test('the limit is of bytes, and not of characters', (t) =>
     for (let i = 0; i < 100; i++) log({ type: 'notice', text: '\u65e5\u672c'.repeat(40) });
     t.true((await stat(join(folder, eventLogName))).size <= limit);
     t.true((await stat(join(folder, 'events.1.jsonl'))).size <= limit);
-  }),
-);
+  }));
 
 test('a log that cannot be written is given up with one notice', (t) =>
   withFolder(async (folder) => {
@@ -91,8 +87,7 @@ test('a log that cannot be written is given up with one notice', (t) =>
     const other = eventLog(join(file, 'run'), (event) => notices.push(event));
     for (let step = 1; step < 5; step++) other(stepEvent(step));
     t.is(notices.length, 2);
-  }),
-);
+  }));
 
 test('a generated token is not written down', (t) =>
   withFolder(async (folder) => {
@@ -102,5 +97,4 @@ test('a generated token is not written down', (t) =>
     const text = await readFile(join(folder, eventLogName), 'utf8');
     t.false(text.includes('c2VjcmV0'));
     t.true(text.includes('--token ...'));
-  }),
-);
+  }));
