@@ -69,7 +69,7 @@ test.serial(
       );
       // The decisions are there with their reasons.
       for (const event of logged)
-        if (['assigned', 'stolen', 'node-left', 'waiting', 'decision'].includes(event.type))
-          t.true(String(event['reason']).length > 5, event.type);
+        if (['assigned', 'stolen', 'node-left', 'waiting', 'decision'].includes(String(event['type'])))
+          t.true(String(event['reason']).length > 5, String(event['type']));
     }),
 );
