@@ -13,7 +13,7 @@ import { endLeftovers } from '../helpers/lockstep-process.ts';
 const shape = ['--model', 'lenet5', '--dataset', 'synthetic', '--batch-size', '32', '--shards', '8'];
 const recipe = [...shape, '--steps', '100000'];
 const seconds = 60;
-/** float32 weights of lenet5 on the synthetic images. */
+/** Bytes a step that may be something else than weights and gradients. */
 const megabyte = 2 ** 20;
 
 test.afterEach.always(endLeftovers);
@@ -57,8 +57,8 @@ test.serial('nodes, ranks, shards, speeds, bytes, times, the slowest and the las
         t.deepEqual([one.bytesDown, one.bytesUp, one.computeSeconds], [0, 0, null]);
         continue;
       }
-      // Weights down each step, and at most one gradient for each shard up.
-      t.true(one.bytesDown > 0.8 * weightBytes && one.bytesDown < weightBytes + megabyte, one.name);
+      // Weights down each step, but those that newer ones overtook; and at most one gradient for each shard up.
+      t.true(one.bytesDown > 0.5 * weightBytes && one.bytesDown < weightBytes + megabyte, one.name);
       t.true(one.bytesUp > 0 && one.bytesUp < 8 * weightBytes + megabyte, one.name);
       t.true((one.computeSeconds ?? 0) > 0, one.name);
       t.true((one.waitSeconds ?? -1) >= 0 && (one.wireSeconds ?? -1) >= 0, one.name);
