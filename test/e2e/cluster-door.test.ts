@@ -1,11 +1,6 @@
 /** Strangers and liars at a real coordinator: refused with the reason, the run unharmed. */
-import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
-import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
-import { protocolVersion } from '@lockstep/shared/protocol/messages.ts';
-import { examineMachine } from '@lockstep/worker/node/fingerprints.ts';
 import { join } from 'node:path';
 import test from 'ava';
-import { WebSocket } from 'ws';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
 import { lockstep } from '../helpers/command-line.ts';
 import {
@@ -16,6 +11,8 @@ import {
   testToken,
   trainAlone,
 } from '../helpers/cluster.ts';
+import { endLeftovers } from '../helpers/lockstep-process.ts';
+import { FakeNode, fakeHello, type Message } from '../helpers/fake-node.ts';
 
 const recipe = [
   '--model',
@@ -30,78 +27,7 @@ const recipe = [
   '60',
 ];
 
-type Message = Record<string, unknown> & { readonly type: string };
-
-/** A client that says what it is told to. */
-class FakeNode {
-  readonly heard: Message[] = [];
-  readonly closed: Promise<void>;
-  private readonly socket: WebSocket;
-  onHeard: (message: Message) => void = () => {};
-  private wake: () => void = () => {};
-
-  constructor(port: number) {
-    this.socket = new WebSocket(`ws://127.0.0.1:${port}`);
-    this.closed = new Promise((resolve) => this.socket.once('close', () => resolve()));
-    this.socket.on('error', () => {});
-    this.socket.on('message', (data) => {
-      const frame = decodeFrame(
-        new Uint8Array(data as Buffer),
-        defaultLimits,
-        largestFrameBytes(defaultLimits),
-      );
-      if (frame.ok) {
-        this.heard.push(frame.header as Message);
-        this.onHeard(frame.header as Message);
-      }
-      this.wake();
-    });
-  }
-
-  async open(): Promise<void> {
-    await new Promise((resolve) => this.socket.once('open', resolve));
-  }
-
-  say(header: Message, ...payload: ArrayBufferView[]): void {
-    this.socket.send(encodeFrame(header, ...payload));
-  }
-
-  raw(bytes: Uint8Array | string): void {
-    this.socket.send(bytes);
-  }
-
-  async hear(type: string): Promise<Message> {
-    for (;;) {
-      const found = this.heard.find((message) => message.type === type);
-      if (found !== undefined) return found;
-      await new Promise<void>((resolve, reject) => {
-        this.wake = resolve;
-        setTimeout(
-          () => reject(new Error(`no ${type}: ${JSON.stringify(this.heard).slice(0, 500)}`)),
-          20_000,
-        ).unref();
-      });
-    }
-  }
-}
-
-async function hello(change: Record<string, unknown> = {}): Promise<Message> {
-  const { fingerprints } = await examineMachine();
-  const runtime = { lockstep: '0', node: '0', platform: 'fake' };
-  const instance = '0123456789abcdef0123456789abcdef';
-  return {
-    type: 'hello',
-    protocolVersion,
-    token: testToken,
-    instance,
-    name: 'fake',
-    threads: 1,
-    gigaflops: 1,
-    fingerprints,
-    runtime,
-    ...change,
-  };
-}
+test.afterEach.always(endLeftovers);
 
 test.serial(
   'wrong token, other version, other numerics, text, noise: refused by name, then the run is trained',
@@ -124,7 +50,7 @@ test.serial(
       for (const [change, code] of refusals) {
         const fake = new FakeNode(port);
         await fake.open();
-        fake.say(await hello(change));
+        fake.say(await fakeHello(change));
         t.is((await fake.hear('refused'))['code'], code);
         await fake.closed;
       }
@@ -189,12 +115,7 @@ test.serial('a node that sends a NaN, another size or another step: dropped, its
     for (const [lie, code] of lies) {
       const fake = new FakeNode(port);
       await fake.open();
-      fake.say(await hello());
-      const { dataset } = (await fake.hear('welcome')) as unknown as {
-        dataset: { train: { sha256: string }; test: { sha256: string } };
-      };
-      const hashes = { train: dataset.train.sha256, test: dataset.test.sha256 };
-      fake.say({ type: 'ready', dataset: hashes, ranks: 1, imagesPerSecond: 1e6 });
+      await fake.join(1e6);
       lie(fake, await fake.hear('assign'));
       t.is((await fake.hear('refused'))['code'], code);
       await fake.closed;
@@ -222,12 +143,7 @@ test.serial(
 
       const fake = new FakeNode(port);
       await fake.open();
-      fake.say(await hello());
-      const { dataset } = (await fake.hear('welcome')) as unknown as {
-        dataset: { train: { sha256: string }; test: { sha256: string } };
-      };
-      const hashes = { train: dataset.train.sha256, test: dataset.test.sha256 };
-      fake.say({ type: 'ready', dataset: hashes, ranks: 1, imagesPerSecond: 1 });
+      await fake.join(1);
       fake.onHeard = (message) => {
         if (message.type === 'weights')
           fake.say({ type: 'weights-hash', step: message['step'], sha256: 'f'.repeat(64) });

@@ -11,7 +11,7 @@ import {
   startNode,
   trainAlone,
 } from '../helpers/cluster.ts';
-import type { LockstepProcess } from '../helpers/lockstep-process.ts';
+import { endLeftovers, type LockstepProcess } from '../helpers/lockstep-process.ts';
 
 const recipe = [
   '--model',
@@ -26,6 +26,8 @@ const recipe = [
   '60',
 ];
 const seconds = 90;
+
+test.afterEach.always(endLeftovers);
 
 const reference = new Map<string, Promise<Reference>>();
 
@@ -51,19 +53,41 @@ function step(coordinator: LockstepProcess, number: number) {
   );
 }
 
-test.serial('kill -9 of one of two nodes: the other one takes over within the limit', (t) =>
+test.serial('kill -9 of one node, down to the last one: a commit within the limit and 1.5 steps', (t) =>
   withFolder(async (folder) => {
-    const { port, coordinator } = await start(folder, 2);
-    const nodes = [0, 1].map((i) => startNode({ folder, name: `n${i}`, port }));
-    await step(coordinator, 10);
-    const begun = performance.now();
-    nodes[0]?.kill('SIGKILL');
-    await coordinator.waitFor('its loss', ({ type }) => type === 'node-left', seconds);
-    const { step: at } = coordinator.last('step') as { step?: number };
-    await step(coordinator, (at ?? 0) + 1);
-    t.true(performance.now() - begun < 4000);
+    const silence = 1;
+    const { port, coordinator } = await start(folder, 4, ['--heartbeat-seconds', String(silence)]);
+    const nodes = [0, 1, 2, 3].map((i) => startNode({ folder, name: `n${i}`, port }));
+    const kills: { readonly seconds: number; readonly median: number }[] = [];
+    for (const victim of nodes.slice(0, 3)) {
+      const from = Number(coordinator.last('step')?.['step'] ?? 1);
+      await step(coordinator, from + 9);
+      // Undisturbed, just before, with the same neighbours on the machine.
+      const before = coordinator.events.filter((event) => event.type === 'step').slice(-7);
+      const times = before.map((event) => Number(event['seconds'])).toSorted((a, b) => a - b);
+      // In the middle of a step, and not while nobody has work.
+      const { step: last } = coordinator.last('step') as { step?: number };
+      const begun = performance.now();
+      victim.kill('SIGKILL');
+      await coordinator.waitFor(
+        'its loss',
+        (event) => event.type === 'node-left' && event['name'] === victim.name,
+        seconds,
+      );
+      // One that was complete already may still be on its way here: the step behind it was begun with the lost node.
+      await step(coordinator, (last ?? 0) + 2);
+      kills.push({ seconds: (performance.now() - begun) / 1000, median: times[3] as number });
+    }
+    t.log(kills.map((kill) => `${kill.seconds.toFixed(2)} s, step ${kill.median.toFixed(2)} s`).join('; '));
+    // The best of three: on a busy machine somebody else may take the processor for longer than all of this.
+    t.true(kills.some((kill) => kill.seconds <= silence + 1.5 * kill.median));
     await coordinator.ended;
     t.is(resultOf(coordinator)['weightsSha256'], (await alone(folder)).weightsSha256);
+    const lost = coordinator.events.filter(({ type }) => type === 'node-left');
+    t.deepEqual(
+      lost.map(({ name }) => name),
+      ['n0', 'n1', 'n2'],
+    );
   }),
 );
 

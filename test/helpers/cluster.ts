@@ -34,6 +34,8 @@ export interface NodeOptions {
   readonly name: string;
   readonly port: number;
   readonly host?: string;
+  /** Instead of the WebSocket address that follows from host and port. */
+  readonly url?: string;
   readonly threads?: number;
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
@@ -63,9 +65,9 @@ export function startCoordinator(options: CoordinatorOptions): LockstepProcess {
 
 /** `lockstep join`. Each name has its own data cache below the folder, as each machine would. */
 export function startNode(options: NodeOptions): LockstepProcess {
-  const { folder, name, port, host = '127.0.0.1', threads = 1 } = options;
+  const { folder, name, port, host = '127.0.0.1', threads = 1, url = `ws://${host}:${port}` } = options;
   const args = [
-    ['join', `ws://${host}:${port}`, '--json', '--threads', String(threads), '--name', name],
+    ['join', url, '--json', '--threads', String(threads), '--name', name],
     options.flags ?? [],
   ].flat();
   const env = { LOCKSTEP_TOKEN: testToken, LOCKSTEP_CACHE: join(folder, 'cache', name), ...options.env };

@@ -35,9 +35,12 @@ const quotedLines = 6;
 
 /** Children that still run; ended with this process, whatever ends it. */
 const running = new Set<LockstepProcess>();
-process.once('exit', () => {
+process.once('exit', endLeftovers);
+
+/** Ends every child that still runs: after a test that has failed nobody else would, and ava would wait for them. */
+export function endLeftovers(): void {
   for (const child of running) child.kill('SIGKILL');
-});
+}
 
 export class LockstepProcess {
   readonly name: string;

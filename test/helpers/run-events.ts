@@ -74,3 +74,8 @@ export function keptOutput(): Output & { readonly text: () => string } {
     text: () => text,
   };
 }
+
+/** A line of the run's log as the event that it was. */
+export function withoutTime(line: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  return Object.fromEntries(Object.entries(line).filter(([key]) => key !== 'at'));
+}

@@ -4,6 +4,7 @@ import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { NodeMessage, NodeToCoordinator } from '@lockstep/shared/protocol/messages.ts';
 import { noteAssigned, noteHashAsked, noteRevoked } from '@lockstep/shared/protocol/node-guard.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
+import { syncPointCount } from '@lockstep/shared/protocol/terms.ts';
 import type { Store } from '@lockstep/worker/rank/store.ts';
 import type { PointTotal } from '../reduce/sync-step.ts';
 import type { Guest } from './front-desk.ts';
@@ -199,6 +200,10 @@ export class NodeMember implements Member {
     if (!values.every((value) => Number.isFinite(value))) {
       return this.drop('GRADIENT_INVALID', `batch-norm sums of point ${point} are NaN or infinite`);
     }
+    const { terms } = this.guest.link.guard;
+    // Forward it is moments that come: a negative variance would make every other member's gradients NaN.
+    const wrong = terms !== null && 2 * point < syncPointCount(terms) ? momentsTrouble(values) : null;
+    if (wrong !== null) return this.drop('GRADIENT_INVALID', wrong);
     this.setup.events.onPoint(work, tree, point, values);
   }
 

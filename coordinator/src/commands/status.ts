@@ -46,7 +46,19 @@ async function fetchStatus(address: string, flags: StatusFlags): Promise<Cluster
     throw new LockstepError('TOKEN_WRONG', 'The coordinator does not know this token.', 'Pass --token.', {});
   }
   if (code !== 200) throw unreachable(address, `it answered with ${code}`);
-  return JSON.parse(body) as ClusterStatus;
+  const status = parseStatus(body);
+  if (status === null) throw unreachable(address, 'what answers there is no coordinator');
+  return status;
+}
+
+/** @returns null for anything that a coordinator does not say */
+function parseStatus(body: string): ClusterStatus | null {
+  try {
+    const value = JSON.parse(body) as Partial<ClusterStatus> | null;
+    return value?.type === 'result' && Array.isArray(value.members) ? (value as ClusterStatus) : null;
+  } catch {
+    return null;
+  }
 }
 
 async function get(
@@ -70,8 +82,14 @@ async function get(
   sent.on('timeout', () => sent.destroy(new Error('no answer within 5 s')));
   sent.on('error', reject);
   sent.end();
-  return promise.catch((thrown: unknown) => {
-    throw unreachable(url.origin, thrown instanceof Error ? thrown.message : String(thrown));
+  return promise.catch(async (thrown: unknown) => {
+    const error: NodeJS.ErrnoException = thrown instanceof Error ? thrown : new Error(String(thrown));
+    const { explain } = await import('@lockstep/worker/node/coordinator-socket.ts');
+    // The same trouble has the same code as at `join`.
+    const { code, advice } = explain(error);
+    if (code === null) throw unreachable(url.origin, error.message);
+    const what = `The certificate of ${url.origin} cannot be verified: ${error.message}.`;
+    throw new LockstepError(code, what, advice, { url: url.origin }, error);
   });
 }
 

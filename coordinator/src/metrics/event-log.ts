@@ -22,12 +22,14 @@ export function eventLog(runDirectory: string, notice: RunListener, limit = defa
     const line = `${JSON.stringify({ at: new Date().toISOString(), ...withoutToken(event) })}\n`;
     try {
       bytes ??= sizeOf(path, runDirectory);
-      if (bytes + line.length > limit) {
+      // Names of nodes and reasons need not be ASCII.
+      const size = Buffer.byteLength(line);
+      if (bytes + size > limit) {
         renameSync(path, join(runDirectory, olderName));
         bytes = 0;
       }
       appendFileSync(path, line);
-      bytes += line.length;
+      bytes += size;
     } catch (thrown) {
       broken = true;
       const why = thrown instanceof Error ? thrown.message : String(thrown);

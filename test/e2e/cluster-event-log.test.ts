@@ -1,0 +1,75 @@
+/** `events.jsonl`: what is shown is kept, over the end of one process and the beginning of the next. */
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import test from 'ava';
+import { withFolder } from '../helpers/checkpoint-sample.ts';
+import { freePort, resultOf, startCoordinator, startNode, testToken } from '../helpers/cluster.ts';
+import { endLeftovers, type JsonLine } from '../helpers/lockstep-process.ts';
+import { withoutTime } from '../helpers/run-events.ts';
+
+const shape = ['--model', 'lenet5', '--dataset', 'synthetic', '--batch-size', '32', '--shards', '8'];
+const recipe = [...shape, '--steps', '150'];
+const seconds = 60;
+
+test.afterEach.always(endLeftovers);
+
+test.serial(
+  'the log holds what is shown: joined, assigned, stolen, left, and the resumed run behind it',
+  (t) =>
+    withFolder(async (folder) => {
+      const port = await freePort();
+      const out = join(folder, 'run');
+      const flags = ['--checkpoint-every', '10'];
+      const options = { folder, recipe, port, threads: 0, out, flags };
+      const first = startCoordinator({ ...options, minNodes: 2 });
+      await first.waitFor('port', ({ type }) => type === 'listening', seconds);
+      const lost = startNode({ folder, name: 'lost', port });
+      startNode({ folder, name: 'kept', port });
+      const step = (number: number) => (event: JsonLine) =>
+        event.type === 'step' && Number(event['step']) >= number;
+      await first.waitFor('step 10', step(10), seconds);
+      // It holds shards that will not come: the other one takes them over.
+      lost.kill('SIGSTOP');
+      await first.waitFor('the theft', ({ type, to }) => type === 'stolen' && to === 'kept', seconds);
+      lost.kill('SIGKILL');
+      await first.waitFor('the loss', ({ type }) => type === 'node-left', seconds);
+      const { step: at } = first.last('step') as { step?: number };
+      await first.waitFor('more steps', step((at ?? 0) + 15), seconds);
+      first.kill('SIGKILL');
+      await first.ended;
+      const second = startCoordinator({ ...options, name: 'again', minNodes: 1, resume: true });
+      await second.ended;
+      resultOf(second);
+
+      const text = await readFile(join(out, 'events.jsonl'), 'utf8');
+      t.false(text.includes(testToken));
+      const lines = text
+        .trimEnd()
+        .split('\n')
+        .map((line) => JSON.parse(line) as JsonLine & { readonly at: string });
+      const logged = lines.map(withoutTime);
+      // A killed process may have written down an event or two that it could not show any more.
+      const between = logged.length - first.events.length - second.events.length;
+      t.true(between >= 0 && between <= 5, `${between} events were only logged`);
+      t.deepEqual(logged.slice(0, first.events.length), first.events);
+      t.deepEqual(logged.slice(logged.length - second.events.length), second.events);
+
+      const types = ['listening', 'start', 'waiting', 'node-joined', 'assigned', 'stolen', 'node-left'];
+      for (const type of [...types, 'step', 'checkpoint', 'result'])
+        t.true(
+          logged.some((event) => event['type'] === type),
+          type,
+        );
+      for (const type of ['listening', 'start'])
+        t.is(logged.filter((event) => event['type'] === type).length, 2, type);
+      const times = lines.map(({ at: time }) => Date.parse(time));
+      t.deepEqual(
+        times,
+        times.toSorted((a, b) => a - b),
+      );
+      // The decisions are there with their reasons.
+      for (const event of logged)
+        if (['assigned', 'stolen', 'node-left', 'waiting', 'decision'].includes(String(event['type'])))
+          t.true(String(event['reason']).length > 5, String(event['type']));
+    }),
+);
