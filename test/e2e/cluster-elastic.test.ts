@@ -55,7 +55,7 @@ function step(coordinator: LockstepProcess, number: number) {
 
 test.serial('kill -9 of one node, down to the last one: a commit within the limit and 1.5 steps', (t) =>
   withFolder(async (folder) => {
-    const silence = 1;
+    const silence = 2;
     const { port, coordinator } = await start(folder, 4, ['--heartbeat-seconds', String(silence)]);
     const nodes = [0, 1, 2, 3].map((i) => startNode({ folder, name: `n${i}`, port }));
     const kills: { readonly seconds: number; readonly median: number }[] = [];
@@ -83,11 +83,9 @@ test.serial('kill -9 of one node, down to the last one: a commit within the limi
     t.true(kills.some((kill) => kill.seconds <= silence + 1.5 * kill.median));
     await coordinator.ended;
     t.is(resultOf(coordinator)['weightsSha256'], (await alone(folder)).weightsSha256);
-    const lost = coordinator.events.filter(({ type }) => type === 'node-left');
-    t.deepEqual(
-      lost.map(({ name }) => name),
-      ['n0', 'n1', 'n2'],
-    );
+    // By its closed connection, and not only by its silence.
+    const lost = coordinator.events.filter(({ type, code }) => type === 'node-left' && code === null);
+    for (const { name } of nodes.slice(0, 3)) t.true(lost.some((event) => event['name'] === name));
   }),
 );
 
