@@ -19,7 +19,7 @@ test.serial('who does not read is dropped after five silences, and nothing piles
   withFolder(async (folder) => {
     const port = await freePort();
     const out = join(folder, 'run');
-    const flags = ['--heartbeat-seconds', '1', '--checkpoint-seconds', '1000'];
+    const flags = ['--heartbeat-seconds', '2', '--checkpoint-seconds', '1000'];
     const coordinator = startCoordinator({ folder, recipe, port, threads: 0, minNodes: 1, out, flags });
     const start = await coordinator.waitFor('start', ({ type }) => type === 'start', seconds);
     const weightBytes = 4 * Number(start['parameters']);
@@ -49,14 +49,16 @@ test.serial('who does not read is dropped after five silences, and nothing piles
     t.is(left['code'], 'FLOOD');
     t.regex(String(left['reason']), /reads too slowly: nothing went out for \d+ ms/);
     const waited = performance.now() - deafSince;
-    t.true(waited > 5000, `dropped after ${waited} ms`);
+    t.true(waited > 10_000, `dropped after ${waited} ms`);
     const stepsMeanwhile = Number(left['step']) - joinedAt;
     t.true(stepsMeanwhile > 10, `the run stood still: ${stepsMeanwhile} steps`);
-    // Kept for it: what the socket holds and a step or two of weights; not one vector for each step.
+    // Kept for it: what the socket holds and a step or two of weights; not one vector for each step. What has been
+    // sent to the others lies about until the next collection (worker/node/garbage.ts).
     const piled = stepsMeanwhile * weightBytes;
-    t.true(piled > 32 * megabyte, `only ${piled} bytes were to be sent: the test shows nothing`);
+    const garbage = 64 * megabyte;
+    t.true(piled > 1.2 * garbage, `only ${piled} bytes were to be sent: the test shows nothing`);
     const grown = peak.bytes - before;
-    t.true(grown < 0.5 * piled, `${grown} bytes more, ${piled} were to be sent`);
+    t.true(grown < garbage + 0.1 * piled, `${grown} bytes more, ${piled} were to be sent`);
 
     const { step } = coordinator.last('step') as { step?: number };
     const later = (event: { type: string; step?: unknown }) =>

@@ -8,7 +8,8 @@ import { syncPointCount } from '@lockstep/shared/protocol/terms.ts';
 import type { Store } from '@lockstep/worker/rank/store.ts';
 import type { PointTotal } from '../reduce/sync-step.ts';
 import type { Guest } from './front-desk.ts';
-import type { Inbox, InboxPool } from './inbox-pool.ts';
+import type { InboxPool } from './inbox-pool.ts';
+import { IncomingSums } from './incoming-sums.ts';
 import type { Member, MemberEvents, Work } from './member.ts';
 import { MemberRecord } from './member-record.ts';
 import { NodeEvaluations } from './node-evaluations.ts';
@@ -45,13 +46,10 @@ export class NodeMember implements Member {
   readonly traffic = new Traffic();
   private readonly setup: NodeMemberSetup;
   private readonly works = new Map<number, Work>();
-  /** Sums that are coming in, by assignment and subtree. */
-  private readonly incoming = new Map<string, Inbox>();
+  private readonly incoming: IncomingSums;
   /** Pieces of the next step's weights that it has been sent, by first float. */
   private readonly ahead = new Set<number>();
   private aheadStep = -1;
-  /** Subtrees that have come, by assignment. */
-  private readonly finished = new Map<number, number>();
   /** Shards that its ranks have begun, by assignment. */
   private readonly begun = new Map<number, number>();
   private readonly expected = new Map<number, string>();
@@ -64,6 +62,7 @@ export class NodeMember implements Member {
     this.name = setup.guest.name;
     this.instance = setup.guest.hello.instance;
     this.evaluator = new NodeEvaluations(setup.guest.link, setup.weights, setup.dataset);
+    this.incoming = new IncomingSums(setup.inboxes, setup.events);
     this.ranks = setup.ranks;
     this.record = new MemberRecord(setup.ranks, guess);
   }
@@ -85,8 +84,12 @@ export class NodeMember implements Member {
   sendAhead({ step, from, bytes }: WeightsFrame): void {
     // While it has the wrong weights it gets no others than those it has to prove.
     if (!this.fit) return;
-    if (this.aheadStep !== step) this.ahead.clear();
-    this.aheadStep = step;
+    if (this.aheadStep !== step) {
+      // Whoever computes has the step's weights by now; for others the next ones do. So nothing piles up.
+      this.guest.link.outbox.takeBack('weights');
+      this.ahead.clear();
+      this.aheadStep = step;
+    }
     this.ahead.add(from);
     this.guest.link.push('weights', bytes);
   }
@@ -174,22 +177,11 @@ export class NodeMember implements Member {
     for (const { bytes } of frames) link.push('weights', bytes);
   }
 
-  private takePart(
-    { assignment, subtree, from, to, dtype }: NodeMessage<'gradient-part'>,
-    payload: Uint8Array,
-  ): void {
-    const work = this.works.get(assignment);
-    const tree = work?.subtrees[subtree];
-    if (work === undefined || tree === undefined) return;
-    const { inboxes, events } = this.setup;
-    const key = `${assignment} ${subtree}`;
-    const inbox = this.incoming.get(key) ?? inboxes.take();
-    this.incoming.set(key, inbox);
-    const notFinite = inboxes.fill(inbox, from, to, payload, dtype);
-    if (notFinite > 0) {
-      return this.drop('GRADIENT_INVALID', `${notFinite} floats of a gradient are NaN or infinite`);
-    }
-    if (inbox.slot !== null) events.onPiece(work, { ...tree, slot: inbox.slot }, { from, to });
+  private takePart(message: NodeMessage<'gradient-part'>, payload: Uint8Array): void {
+    const work = this.works.get(message.assignment);
+    if (work === undefined) return;
+    const notFinite = this.incoming.take(work, message, payload);
+    if (notFinite > 0) this.drop('GRADIENT_INVALID', `${notFinite} floats of a gradient are NaN or infinite`);
   }
 
   private takePoint({ assignment, subtree, point }: NodeMessage<'sync-part'>, payload: Uint8Array): void {
@@ -210,18 +202,17 @@ export class NodeMember implements Member {
   private finish(message: NodeMessage<'subtree-done'>, payload: Uint8Array): void {
     const { assignment, subtree: index } = message;
     const work = this.works.get(assignment);
-    const key = `${assignment} ${index}`;
-    const inbox = this.incoming.get(key);
     const subtree = work?.subtrees[index];
-    if (work === undefined || inbox === undefined || subtree === undefined) return;
+    if (work === undefined || subtree === undefined) return;
     const moments = new Float64Array(payload.buffer, payload.byteOffset, payload.byteLength / 8);
     const wrong = momentsTrouble(moments) ?? lossTrouble(message);
     if (wrong !== null) return this.drop('GRADIENT_INVALID', wrong);
-    this.incoming.delete(key);
+    const whole = this.incoming.finish(work, index);
+    if (whole === null) return;
+    const { inbox, isLast } = whole;
     const reports = message.shards.map((report) => ({ kind: 'shard' as const, ...report }));
     const { store, inboxes } = this.setup;
-    const last = isLast(work, this.finished);
-    if (last) {
+    if (isLast) {
       this.works.delete(assignment);
       this.begun.delete(assignment);
     }
@@ -237,18 +228,9 @@ export class NodeMember implements Member {
     });
   }
 
-  private release({ id, subtrees }: Work): void {
-    for (const index of subtrees.keys()) {
-      const inbox = this.incoming.get(`${id} ${index}`);
-      if (inbox === undefined) continue;
-      this.incoming.delete(`${id} ${index}`);
-      const { inboxes, events } = this.setup;
-      const free = (): void => inboxes.release(inbox);
-      if (inbox.slot === null) free();
-      else events.onAbandoned(inbox.slot, free);
-    }
-    this.finished.delete(id);
-    this.begun.delete(id);
+  private release(work: Work): void {
+    this.incoming.abandon(work);
+    this.begun.delete(work.id);
   }
 
   private judgeHash({ step, sha256 }: NodeMessage<'weights-hash'>): void {
@@ -274,14 +256,6 @@ export class NodeMember implements Member {
     );
     this.post(weights.framesToProve(), true);
   }
-}
-
-/** Counts the finished subtrees of a piece of work. */
-function isLast({ id, subtrees }: Work, finished: Map<number, number>): boolean {
-  const count = (finished.get(id) ?? 0) + 1;
-  if (count === subtrees.length) finished.delete(id);
-  else finished.set(id, count);
-  return count === subtrees.length;
 }
 
 function momentsTrouble(moments: Float64Array): string | null {
