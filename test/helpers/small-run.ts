@@ -6,7 +6,6 @@ import { openSession, type Session } from '@lockstep/coordinator/session.ts';
 import { arenaBytesOf, modelFor } from '@lockstep/worker/rank/run-shape.ts';
 import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
 import type { BuildName } from '@lockstep/shared/kernels/build-name.ts';
-import { initialise } from '@lockstep/shared/model/initialisation.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
 import { inferShapes } from '@lockstep/shared/model/shapes.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
@@ -75,7 +74,7 @@ export async function inlineRun(recipe: Recipe, dataset: Dataset, build: BuildNa
   const pixels = new Map<string, number>();
   for (const [name, { height, width }] of inferShapes(model)) pixels.set(name, height * width);
   const truth = new Truth(layout, store, pixels);
-  truth.restore(initialise(layout, recipe.seed), [], 0, 0);
+  truth.begin(recipe.seed);
   return { model, layout, store, rank, truth, workforce: new InlineRank(rank) };
 }
 
@@ -93,7 +92,7 @@ export async function threadedRun(
     reason: 'a test asks for it',
   };
   const session = await openSession({ recipe, dataset, threads, kernels, onLost });
-  session.truth.restore(initialise(session.layout, recipe.seed), [], 0, 0);
+  session.truth.begin(recipe.seed);
   return session;
 }
 

@@ -9,7 +9,7 @@ import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import { chunkFloats, layOutStore } from '@lockstep/worker/rank/store.ts';
-import { arenaBytesOf, type ImagesOf, modelFor } from '@lockstep/worker/rank/run-shape.ts';
+import { arenaBytesOf, compileOptionsOf, type ImagesOf, modelFor } from '@lockstep/worker/rank/run-shape.ts';
 import { shardSizes } from '@lockstep/shared/plan/batch-plan.ts';
 
 export interface PlanRow {
@@ -75,7 +75,7 @@ export function planModel({ recipe, data, threads, measure }: PlanOptions): Plan
   const model = modelFor(recipe, data);
   const layout = layOut(model);
   const [shardSize = 1] = shardSizes(recipe, data.trainCount);
-  const program = compileProgram(model, 'train', shardSize, recipe);
+  const program = compileProgram(model, 'train', shardSize, compileOptionsOf(recipe));
   const seconds = measure?.(program) ?? null;
   const all = seconds?.reduce((a, b) => a + b, 0) ?? 1;
   const sections = (['prepare', 'forward', 'backward'] as const).flatMap((section) =>

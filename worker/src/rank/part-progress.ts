@@ -1,7 +1,7 @@
 /** A rank's side of parts: gradients go into the slot, and subtrees into outboxes, while `backward` goes on. */
 import { type GradientRange, gradientParts } from '@lockstep/shared/model/gradient-parts.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
-import type { Program } from '@lockstep/shared/model/program.ts';
+import type { GradientPiece } from '@lockstep/shared/model/parameter-places.ts';
 import type { SliceSums } from './slice-sums.ts';
 import type { SubtreeOutlet } from './tasks.ts';
 import type { Workbench } from './workbench.ts';
@@ -17,12 +17,10 @@ export class PartProgress {
     this.ranges = gradientParts(layOut(bench.setup.model));
   }
 
-  /** Part `part` of a shard's gradient is final: copies it into the slot and says so. */
-  finish(program: Program, part: number, shard: number, subtree: SubtreeOutlet | undefined): void {
-    const { from, to } = this.ranges[part] as GradientRange;
-    const gradient = this.bench.arena.float32(program.regions.gradients + 4 * from, to - from);
-    this.bench.store.slot(shard).set(gradient, from);
-    this.pass(part, shard, subtree);
+  /** Pieces of a shard's gradient are final: copies them into the slot. */
+  take(pieces: readonly GradientPiece[], shard: number): void {
+    const { arena, store } = this.bench;
+    for (const { from, to, place } of pieces) store.slot(shard).set(arena.float32(place, to - from), from);
   }
 
   /** A shard without samples has a gradient of zeros. */
@@ -32,7 +30,7 @@ export class PartProgress {
   }
 
   /** A part of a shard lies in its slot. Whoever comes last of a subtree's shards sums the part into the outbox. */
-  private pass(part: number, shard: number, subtree: SubtreeOutlet | undefined): void {
+  pass(part: number, shard: number, subtree: SubtreeOutlet | undefined): void {
     const { control } = this.bench.store;
     control.pass(shard, part + 1);
     if (!subtree) return;

@@ -80,13 +80,14 @@ export function bayBytesOf(recipe: Recipe, model: Model, counts: SplitCounts): n
   return Math.max(...bytes);
 }
 
-/** How a recipe's programs are compiled, but for their place. */
-function compileOptionsOf({ batchNormEpsilon, convolution, batchNorm, batchSize }: Recipe): CompileOptions {
-  return {
-    batchNormEpsilon,
-    convolution,
-    ...(batchNorm === 'sync' ? { sync: { batchSamples: batchSize, shift: 0 } } : {}),
-  };
+/** How a recipe's programs are compiled. @param sync for how large a batch and where, in batch-norm mode `sync` */
+export function compileOptionsOf(
+  { batchNormEpsilon, convolution, batchNorm, batchSize }: Recipe,
+  sync: CompileOptions['sync'] = { batchSamples: batchSize, shift: 0 },
+): CompileOptions {
+  const options = { batchNormEpsilon, convolution };
+  // In mode `sync` several shards are in the arena at a time, each in the middle of its program.
+  return batchNorm === 'sync' ? { ...options, sync } : { ...options, parameters: 'passing' };
 }
 
 /** Shards that each of so many ranks holds in batch-norm mode `sync`, so that together they hold any step. */
