@@ -3,8 +3,7 @@ import type { Workforce } from '@lockstep/coordinator/cluster/workforce.ts';
 import { Truth } from '@lockstep/coordinator/reduce/truth.ts';
 import { type CommittedStep, runSteps } from '@lockstep/coordinator/run-loop.ts';
 import { openSession, type Session } from '@lockstep/coordinator/session.ts';
-import { arenaBytesOf, modelFor } from '@lockstep/worker/rank/run-shape.ts';
-import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
+import { arenaBytesOf, modelFor, storeShapeOf } from '@lockstep/worker/rank/run-shape.ts';
 import type { BuildName } from '@lockstep/shared/kernels/build-name.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
 import { inferShapes } from '@lockstep/shared/model/shapes.ts';
@@ -16,7 +15,7 @@ import { generateDataset } from '@lockstep/worker/data/synthetic.ts';
 import type { KernelChoice } from '@lockstep/worker/rank/kernel-choice.ts';
 import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
 import { Rank } from '@lockstep/worker/rank/rank.ts';
-import { chunkFloats, Store } from '@lockstep/worker/rank/store.ts';
+import { Store } from '@lockstep/worker/rank/store.ts';
 import type { RankTask, ReportOf } from '@lockstep/worker/rank/tasks.ts';
 
 /** The synthetic patterns, fewer and smaller. */
@@ -48,18 +47,17 @@ class InlineRank implements Workforce {
 }
 
 /** A run whose only rank lives in this thread, at its first weights. */
-export async function inlineRun(recipe: Recipe, dataset: Dataset, build: BuildName = 'fma-narrow') {
+export async function inlineRun(
+  recipe: Recipe,
+  dataset: Dataset,
+  build: BuildName = 'fma-narrow',
+  sharedSlots = false,
+) {
   const model = modelFor(recipe, dataset);
   const layout = layOut(model);
-  const store = Store.allocate({
-    parameterCount: layout.parameterCount,
-    totalCount: layout.totalCount,
-    batchNormChannels: layout.batchNormChannels,
-    shardsPerStep: recipe.shardsPerStep,
-    state: stateNames(recipe.optimizer),
-    ranks: 1,
-    scratchBytes: treeSumScratchBytes(chunkFloats),
-  });
+  const store = Store.allocate(
+    storeShapeOf(recipe, layout, { state: stateNames(recipe.optimizer), ranks: 1, sharedSlots }),
+  );
   const rank = new Rank({
     index: 0,
     recipe,

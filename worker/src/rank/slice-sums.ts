@@ -5,7 +5,7 @@ import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
 import { summationSchedule } from '@lockstep/shared/protocol/subtree.ts';
 import { align } from '@lockstep/shared/model/memory-plan.ts';
 import { updateCall } from '@lockstep/shared/optimizer/rule.ts';
-import { chunkFloats, otherSide, scheduleBytes } from './store.ts';
+import { chunkFloats, otherSide, scheduleBytes, slotOf } from './store.ts';
 import type { SliceReport, SliceTask, SubtreeOutlet } from './tasks.ts';
 import type { Workbench } from './workbench.ts';
 
@@ -20,15 +20,23 @@ function singles(width: number): Subtree[] {
   return Array.from({ length: width }, (_, from) => ({ from, width: 1 }));
 }
 
+/** Covers of two neighbours each, the last one perhaps of a single shard. */
+function pairs(width: number): Subtree[] {
+  return Array.from({ length: Math.ceil(width / 2) }, (_, pair) => ({
+    from: 2 * pair,
+    width: Math.min(2, width - 2 * pair),
+  }));
+}
+
 /**
- * The order of summation for covers whose sums lie in the slots of their first shards.
+ * The order of summation, in numbers of slots, for covers whose sums lie in the slots of their first shards.
  *
  * @throws Error when they are no tiling of the tree
  */
-function orderOf(leaves: number, covers: readonly Subtree[]): Int32Array {
+function orderOf(leaves: number, covers: readonly Subtree[], slot: (shard: number) => number): Int32Array {
   const made = summationSchedule(leaves, covers);
   if (!made.ok) throw new Error(made.reason);
-  return made.program.map((step) => (step < 0 ? step : (covers[step] as Subtree).from));
+  return made.program.map((step) => (step < 0 ? step : slot((covers[step] as Subtree).from)));
 }
 
 export class SliceSums {
@@ -54,7 +62,10 @@ export class SliceSums {
     const { setup, store, storeKernels } = this.bench;
     const { layout } = store;
     const { side } = task;
-    const order = orderOf(layout.shardsPerStep, task.covers ?? singles(layout.shardsPerStep));
+    const shards = layout.shardsPerStep;
+    // Where shards share slots, nobody else brings sums: whatever the task says, the slots hold those of pairs.
+    const covers = layout.pairChunks === undefined ? (task.covers ?? singles(shards)) : pairs(shards);
+    const order = orderOf(shards, covers, (shard) => slotOf(layout, shard));
     const notFinite = this.inChunks(0, order, task, (from, n) => {
       const at = (base: number): number => base + 4 * from;
       const call = updateCall(setup.recipe, task.update, task.learningRate, 1 / task.samples, {
@@ -77,7 +88,7 @@ export class SliceSums {
     const { store, setup, storeKernels } = this.bench;
     const { outbox, slotBytes } = store.layout;
     const floatBytes = bytesPerFloat[setup.recipe.wireDtype];
-    const order = orderOf(subtree.width, singles(subtree.width));
+    const order = orderOf(subtree.width, singles(subtree.width), (shard) => shard);
     const notFinite = this.inChunks(subtree.from, order, range, (from, n) => {
       const to = outbox + subtree.outbox * slotBytes + floatBytes * from;
       if (this.dtype === dtypeCodes.f32) storeKernels.roundFloats(this.sum, n, this.dtype, to);
