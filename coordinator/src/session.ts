@@ -6,8 +6,10 @@ import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import { chooseKernels, type KernelChoice } from '@lockstep/worker/rank/kernel-choice.ts';
+import { PairStates } from '@lockstep/worker/rank/pair-states.ts';
 import { type RankHost, startHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
+import { sharesSlots } from '@lockstep/worker/rank/run-shape.ts';
 import { LocalRanks } from './cluster/local-ranks.ts';
 import type { LostListener, WorkEnd, Workforce } from './cluster/workforce.ts';
 import { LocalSync } from './reduce/local-sync.ts';
@@ -50,8 +52,10 @@ export interface Session {
 
 /** The ranks of this process alone. */
 async function localWorkforce({ recipe, host, onLost }: WorkforceParts): Promise<Workforce> {
-  const sync = recipe.batchNorm === 'sync' ? new LocalSync(host.store, host.layout) : null;
-  return new LocalRanks(host.pool, onLost, sync);
+  const { pool, store, layout } = host;
+  const sync = recipe.batchNorm === 'sync' ? new LocalSync(store, layout) : null;
+  const pairs = store.layout.pairChunks === undefined ? null : new PairStates(store, layout);
+  return new LocalRanks(pool, onLost, { sync, pairs });
 }
 
 /**
@@ -72,6 +76,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     state,
     profiled: options.profiled ?? false,
     takesSums: options.workforce !== undefined,
+    // Sums that come from elsewhere need a slot for every shard.
+    sharedSlots: options.workforce === undefined && sharesSlots(recipe),
   });
   const { model, layout, store, pool, arenaBytes } = host;
   const onLost = options.onLost ?? (() => {});

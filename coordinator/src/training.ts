@@ -1,5 +1,4 @@
 /** `train`: a session, the run-loop, and everything that happens after a commit. */
-import { initialise } from '@lockstep/shared/model/initialisation.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import { type Recipe, recipeSha256 } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
@@ -110,7 +109,7 @@ class Training {
       this.savedPath = resume.path;
       this.listen({ type: 'notice', text: `Resumed: ${resume.reason}.` });
     } else {
-      truth.restore(initialise(layout, recipe.seed), [], 0, 0);
+      truth.begin(recipe.seed);
     }
     this.listen({
       type: 'start',

@@ -56,17 +56,21 @@ export function runProgram(
     kernels.loadImage(places.bytes, n, ...place, 0, 0, 0, regions.pixelTable);
   }
   execute(program.prepare, kernels);
-  for (const step of [...program.forward, ...program.backward]) {
+  const passed = new Float32Array(program.mode === 'train' ? layout.parameterCount : 0);
+  for (const [at, step] of [...program.forward, ...program.backward].entries()) {
     execute([step], kernels);
+    for (const { from, to, place, calls } of program.pieces) {
+      if (program.forward.length + calls === at + 1) passed.set(arena.float32(place, to - from), from);
+    }
     after?.(step, arena);
   }
   const totals = arena.float64(regions.totals, 2);
   return {
     lossSum: totals[0] as number,
     correct: totals[1] as number,
-    gradients: Float32Array.from(
-      arena.float32(regions.gradients, program.mode === 'train' ? layout.parameterCount : 0),
-    ),
+    // Where parameters pass, the gradient is never there as a whole.
+    gradients:
+      regions.gradients === 0 ? passed : Float32Array.from(arena.float32(regions.gradients, passed.length)),
     moments: Float64Array.from(arena.float64(regions.moments, 2 * layout.batchNormChannels)),
     predictions: [...arena.int32(places.predictions, shardSize)],
   };

@@ -3,10 +3,8 @@ import type { Workforce } from '@lockstep/coordinator/cluster/workforce.ts';
 import { Truth } from '@lockstep/coordinator/reduce/truth.ts';
 import { type CommittedStep, runSteps } from '@lockstep/coordinator/run-loop.ts';
 import { openSession, type Session } from '@lockstep/coordinator/session.ts';
-import { arenaBytesOf, modelFor } from '@lockstep/worker/rank/run-shape.ts';
-import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
+import { arenaBytesOf, modelFor, storeShapeOf } from '@lockstep/worker/rank/run-shape.ts';
 import type { BuildName } from '@lockstep/shared/kernels/build-name.ts';
-import { initialise } from '@lockstep/shared/model/initialisation.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
 import { inferShapes } from '@lockstep/shared/model/shapes.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
@@ -17,7 +15,7 @@ import { generateDataset } from '@lockstep/worker/data/synthetic.ts';
 import type { KernelChoice } from '@lockstep/worker/rank/kernel-choice.ts';
 import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
 import { Rank } from '@lockstep/worker/rank/rank.ts';
-import { chunkFloats, Store } from '@lockstep/worker/rank/store.ts';
+import { Store } from '@lockstep/worker/rank/store.ts';
 import type { RankTask, ReportOf } from '@lockstep/worker/rank/tasks.ts';
 
 /** The synthetic patterns, fewer and smaller. */
@@ -49,18 +47,17 @@ class InlineRank implements Workforce {
 }
 
 /** A run whose only rank lives in this thread, at its first weights. */
-export async function inlineRun(recipe: Recipe, dataset: Dataset, build: BuildName = 'fma-narrow') {
+export async function inlineRun(
+  recipe: Recipe,
+  dataset: Dataset,
+  build: BuildName = 'fma-narrow',
+  sharedSlots = false,
+) {
   const model = modelFor(recipe, dataset);
   const layout = layOut(model);
-  const store = Store.allocate({
-    parameterCount: layout.parameterCount,
-    totalCount: layout.totalCount,
-    batchNormChannels: layout.batchNormChannels,
-    shardsPerStep: recipe.shardsPerStep,
-    state: stateNames(recipe.optimizer),
-    ranks: 1,
-    scratchBytes: treeSumScratchBytes(chunkFloats),
-  });
+  const store = Store.allocate(
+    storeShapeOf(recipe, layout, { state: stateNames(recipe.optimizer), ranks: 1, sharedSlots }),
+  );
   const rank = new Rank({
     index: 0,
     recipe,
@@ -75,7 +72,7 @@ export async function inlineRun(recipe: Recipe, dataset: Dataset, build: BuildNa
   const pixels = new Map<string, number>();
   for (const [name, { height, width }] of inferShapes(model)) pixels.set(name, height * width);
   const truth = new Truth(layout, store, pixels);
-  truth.restore(initialise(layout, recipe.seed), [], 0, 0);
+  truth.begin(recipe.seed);
   return { model, layout, store, rank, truth, workforce: new InlineRank(rank) };
 }
 
@@ -93,7 +90,7 @@ export async function threadedRun(
     reason: 'a test asks for it',
   };
   const session = await openSession({ recipe, dataset, threads, kernels, onLost });
-  session.truth.restore(initialise(session.layout, recipe.seed), [], 0, 0);
+  session.truth.begin(recipe.seed);
   return session;
 }
 

@@ -1,5 +1,6 @@
 /** The ranks of this process. A free rank takes the next task, so a fast one takes more. */
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import type { PairStates } from '@lockstep/worker/rank/pair-states.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
 import type {
   EvaluationReport,
@@ -19,13 +20,20 @@ export class LocalRanks implements Workforce {
   readonly nodes = 1;
   private readonly pool: RankPool;
   private readonly onLost: LostListener;
+  /** Where the shards of a step meet in batch-norm mode `sync`, else null. */
   private readonly sync: LocalSync | null;
+  /** Where two shards share a slot, else null. */
+  private readonly pairs: PairStates | null;
 
-  /** @param sync where the shards of a step meet in batch-norm mode `sync`, else null */
-  constructor(pool: RankPool, onLost: LostListener, sync: LocalSync | null = null) {
+  constructor(
+    pool: RankPool,
+    onLost: LostListener,
+    { sync = null, pairs = null }: { sync?: LocalSync | null; pairs?: PairStates | null } = {},
+  ) {
     this.pool = pool;
     this.onLost = onLost;
     this.sync = sync;
+    this.pairs = pairs;
   }
 
   get ranks(): number {
@@ -40,9 +48,15 @@ export class LocalRanks implements Workforce {
     // They are here as soon as the pool is.
   }
 
-  computeShards(tasks: readonly ShardTask[]): Promise<ShardReport[]> {
+  async computeShards(tasks: readonly ShardTask[]): Promise<ShardReport[]> {
     if (this.sync) return this.sync.compute(tasks, this.ranks, (task) => this.untilDone(task));
-    return Promise.all(tasks.map((task) => this.untilDone(task)));
+    this.pairs?.begin(tasks.map(({ shard }) => shard));
+    const computed = await Promise.allSettled(tasks.map((task) => this.untilDone(task)));
+    // Not before all have ended: one that goes on would write into a slot that is somebody else's by then.
+    return computed.map((shard) => {
+      if (shard.status === 'rejected') throw shard.reason;
+      return shard.value;
+    });
   }
 
   updateSlices(tasks: readonly SliceTask[]): Promise<SliceReport[]> {
@@ -69,6 +83,7 @@ export class LocalRanks implements Workforce {
       const outcome = await this.pool.run(task);
       if (outcome.ok) return outcome.report;
       const shard = task.kind === 'shard' ? task.shard : null;
+      if (shard !== null) this.pairs?.recover(shard);
       const what = shard === null ? `a ${task.kind}` : `shard ${shard}`;
       const { again, reason } = decideRetry(what, attempts, outcome.reason);
       if (!again) {

@@ -1,5 +1,4 @@
 /** Throughput for 1..N threads against one thread, rounds alternating, and where the time goes. */
-import { initialise } from '@lockstep/shared/model/initialisation.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
@@ -117,7 +116,7 @@ async function startSession(
 ): Promise<Session> {
   const { recipe, dataset } = options;
   const session = await openSession({ recipe, dataset, threads, kernels, profiled });
-  session.truth.restore(initialise(session.layout, recipe.seed), [], 0, 0);
+  session.truth.begin(recipe.seed);
   return session;
 }
 

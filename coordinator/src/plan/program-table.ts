@@ -5,11 +5,17 @@ import { compileProgram } from '@lockstep/shared/model/compile.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
 import type { Program, Step } from '@lockstep/shared/model/program.ts';
 import { namedArguments } from '@lockstep/shared/kernels/table.ts';
-import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
-import { chunkFloats, layOutStore } from '@lockstep/worker/rank/store.ts';
-import { arenaBytesOf, type ImagesOf, modelFor } from '@lockstep/worker/rank/run-shape.ts';
+import { layOutStore } from '@lockstep/worker/rank/store.ts';
+import {
+  arenaBytesOf,
+  compileOptionsOf,
+  type ImagesOf,
+  modelFor,
+  sharesSlots,
+  storeShapeOf,
+} from '@lockstep/worker/rank/run-shape.ts';
 import { shardSizes } from '@lockstep/shared/plan/batch-plan.ts';
 
 export interface PlanRow {
@@ -75,7 +81,7 @@ export function planModel({ recipe, data, threads, measure }: PlanOptions): Plan
   const model = modelFor(recipe, data);
   const layout = layOut(model);
   const [shardSize = 1] = shardSizes(recipe, data.trainCount);
-  const program = compileProgram(model, 'train', shardSize, recipe);
+  const program = compileProgram(model, 'train', shardSize, compileOptionsOf(recipe));
   const seconds = measure?.(program) ?? null;
   const all = seconds?.reduce((a, b) => a + b, 0) ?? 1;
   const sections = (['prepare', 'forward', 'backward'] as const).flatMap((section) =>
@@ -86,15 +92,8 @@ export function planModel({ recipe, data, threads, measure }: PlanOptions): Plan
   );
   const counts = { train: { count: data.trainCount }, test: { count: data.testCount } };
   const arenaBytes = arenaBytesOf(recipe, model, counts);
-  const storeBytes = layOutStore({
-    parameterCount: layout.parameterCount,
-    totalCount: layout.totalCount,
-    batchNormChannels: layout.batchNormChannels,
-    shardsPerStep: recipe.shardsPerStep,
-    state: stateNames(recipe.optimizer),
-    ranks: threads,
-    scratchBytes: treeSumScratchBytes(chunkFloats),
-  }).bytes;
+  const use = { state: stateNames(recipe.optimizer), ranks: threads, sharedSlots: sharesSlots(recipe) };
+  const storeBytes = layOutStore(storeShapeOf(recipe, layout, use)).bytes;
   const { height, width, channels } = data;
   const datasetBytes = (data.trainCount + data.testCount) * (height * width * channels + 1);
   return {

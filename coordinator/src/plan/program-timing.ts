@@ -9,14 +9,15 @@ export function timeProgram(program: Program, module: WebAssembly.Module, rounds
   const arena = Arena.allocate(program.arenaBytes);
   const kernels = instantiateKernels(module, arena.memory);
   const { layout, regions, input, model, shardSize } = program;
-  arena.float32(regions.weights, layout.totalCount).set(initialise(layout, 1));
+  const weights = initialise(layout, 1);
   const { height, width, channels } = model.images;
   const steps = [...program.prepare, ...program.forward, ...program.backward];
   const passes: number[][] = [];
   const table = arena.float32(regions.pixelTable, 256 * channels);
   table.forEach((_, i) => void (table[i] = ((i % 256) - 128) / 64));
   for (let round = -2; round < rounds; round++) {
-    // The pool is used again within a pass, so the input is written anew each time.
+    // The pool is used again within a pass, so weights and input are written anew each time.
+    arena.float32(regions.weights, layout.totalCount).set(weights);
     const bytes = arena.bytes.subarray(input.bytes, input.bytes + shardSize * height * width * channels);
     bytes.forEach((_, i) => void (bytes[i] = (i * 2654435761) >>> 24));
     for (let n = 0; n < shardSize; n++) {

@@ -1,6 +1,7 @@
 /** The truth: weights, optimizer state and running statistics, on the current side of the store. */
 import { createHash } from 'node:crypto';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import { initialise } from '@lockstep/shared/model/initialisation.ts';
 import { runningOf, type Layout } from '@lockstep/shared/model/layout.ts';
 import { type Moments, mergeMoments, updateRunning } from '@lockstep/shared/reduce/moments.ts';
 import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
@@ -27,8 +28,16 @@ export class Truth {
     this.pixelsPerImage = pixelsPerImage;
   }
 
+  /** Puts the first weights of a seed in place, made where they stay. */
+  begin(seed: number): void {
+    initialise(this.layout, seed, this.store.weights(this.side));
+    for (const index of this.store.layout.state.keys()) this.store.state(this.side, index).fill(0);
+    this.step = 0;
+    this.updates = 0;
+  }
+
   /**
-   * Puts a state in place: first weights, or a checkpoint's.
+   * Puts a checkpoint's state in place.
    *
    * @throws LockstepError MODEL_INVALID when it is the state of another model, or of other images or classes
    */

@@ -89,7 +89,7 @@ function memoryLines(report: PlanReport): string {
   const { arenaBytes, storeBytes, datasetBytes, totalBytes, threads, unsharedBytes } = report;
   return [
     `arena of one rank   ${asBytes(arenaBytes)} (activations would take ${asBytes(unsharedBytes)} if no space were used twice)`,
-    `store of the run    ${asBytes(storeBytes)} (weights and optimizer state twice, a gradient for each shard)`,
+    `store of the run    ${asBytes(storeBytes)} (weights and optimizer state twice, the shards' gradients)`,
     `images and labels   ${asBytes(datasetBytes)}`,
     `together            ${asBytes(totalBytes)} with ${threads} ${threads === 1 ? 'thread' : 'threads'}`,
   ].join('\n');

@@ -9,7 +9,6 @@ import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
 import { runSteps } from '@lockstep/coordinator/run-loop.ts';
 import { openSession, type Session } from '@lockstep/coordinator/session.ts';
-import { initialise } from '@lockstep/shared/model/initialisation.ts';
 import { openDataset } from '@lockstep/worker/data/open-dataset.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { peakMemory } from './peak-memory.ts';
@@ -59,7 +58,7 @@ async function main(): Promise<void> {
   const dataset = await openDataset('synthetic', { fetchIfMissing: false });
   const session = await openSession({ recipe, dataset, threads: Number(flags.threads) });
   try {
-    session.truth.restore(initialise(session.layout, recipe.seed), [], 0, 0);
+    session.truth.begin(recipe.seed);
     const version = `Lockstep ${packageJson.version} on Node ${process.versions.node}`;
     const { build } = session.kernels;
     say({ ready: { version, detail: `${build} kernels, ${recipe.shardsPerStep} shards` } });

@@ -7,7 +7,6 @@ import {
   dimensions,
   gradientHalo,
   normalisedPixelsOf,
-  parameter,
   perChannelBytes,
   valueOf,
   withoutHalo,
@@ -118,7 +117,7 @@ class BackwardRecorder {
       lda: channelStride(inputs),
       B: dz.buffer,
       ldb: channelStride(units),
-      C: parameter(c, c.fixed.gradients, name, 'weight'),
+      C: c.parameters.gradient(name, 'weight'),
       ldc: units,
       scratch: c.tape.pooled('scratch', matmulScratchBytes(inputs, units, c.n)),
     });
@@ -136,7 +135,7 @@ class BackwardRecorder {
       N: inputs,
       K: units,
       ...columns,
-      B: parameter(c, c.fixed.weights, name, 'weight'),
+      B: c.parameters.value(name, 'weight'),
       ldb: units,
       C: dx.buffer,
       ldc: channelStride(inputs),
@@ -188,8 +187,8 @@ class BackwardRecorder {
       dz,
       dzHalo,
       ...size,
-      dGamma: parameter(c, c.fixed.gradients, stage.norm, 'gamma'),
-      dBeta: parameter(c, c.fixed.gradients, stage.norm, 'beta'),
+      dGamma: c.parameters.gradient(stage.norm, 'gamma'),
+      dBeta: c.parameters.gradient(stage.norm, 'beta'),
     });
     this.gradients.add(stage.input, dz);
     if (stage.residual !== null) this.gradients.add(stage.residual, masked);
@@ -211,7 +210,7 @@ class BackwardRecorder {
       ...dimensions(y.shape),
       N: c.n,
       relu: Number(stage.relu),
-      dBias: parameter(c, c.fixed.gradients, stage.owner, 'bias'),
+      dBias: c.parameters.gradient(stage.owner, 'bias'),
     });
     this.gradients.add(stage.input, dz);
   }

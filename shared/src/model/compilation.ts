@@ -4,12 +4,12 @@ import { backwardDataHalo } from '../kernels/convolution-geometry.ts';
 import { activationBytes, channelStride } from '../kernels/kernel.ts';
 import type { ImageRange, ImageRuns, Operand } from './image-runs.ts';
 import type { Layout } from './layout.ts';
-import { parameterOf, type ParameterRole } from './layout.ts';
+import type { ParameterPlaces } from './parameter-places.ts';
 import type { ProgramMode } from './program.ts';
 import { inWords, type Shapes } from './shapes.ts';
 import { type ImageShape, imagesName, type Model } from './spec.ts';
 import { type Stage, shapeOf } from './stages.ts';
-import type { Buffer, Pointer, Tape } from './tape.ts';
+import type { Buffer, Tape } from './tape.ts';
 
 /** An activation: its buffer, its halo and the shape of one image. */
 export interface Value {
@@ -22,8 +22,6 @@ export interface Value {
 
 /** Regions that lie at the same place in every program, as buffers with a place. */
 export interface FixedBuffers {
-  readonly weights: Buffer;
-  readonly gradients: Buffer;
   readonly moments: Buffer;
   readonly totals: Buffer;
   /** In mode `sync` only. */
@@ -39,6 +37,8 @@ export interface CompileOptions {
   readonly batchNormEpsilon: number;
   /** `direct`: never Winograd's kernels. */
   readonly convolution?: 'winograd' | 'direct';
+  /** See `parameter-places.ts`; absent: `kept`. Not in mode `sync`. */
+  readonly parameters?: 'kept' | 'passing';
   /** Batch-norm mode `sync`; absent: mode `shard`. */
   readonly sync?: {
     /** Samples of the whole step. */
@@ -65,6 +65,7 @@ export interface Compilation {
   readonly tape: Tape;
   readonly runs: ImageRuns;
   readonly fixed: FixedBuffers;
+  readonly parameters: ParameterPlaces;
   /** Halo of each value: what its readers need. */
   readonly halos: ReadonlyMap<string, number>;
   readonly values: Map<string, Value>;
@@ -148,11 +149,6 @@ export function withoutHalo(c: Compilation, name: string): Operand {
   c.runs.images('forward', name, batchInWords(c, shape), 'averagePoolForward', places);
   c.copies.set(name, y);
   return y;
-}
-
-/** Pointer to a parameter among the weights or among the gradients. */
-export function parameter(c: Compilation, region: Buffer, layer: string, role: ParameterRole): Pointer {
-  return region.at(4 * parameterOf(c.layout, layer, role).offset);
 }
 
 /** `16x32x32x3`, with the shard's images in front. */

@@ -5,10 +5,11 @@ import { activationBytes } from '../kernels/kernel.ts';
 import { recordBackward } from './backward.ts';
 import { allocate, type Compilation, type CompileOptions, findHalos } from './compilation.ts';
 import { recordForward } from './forward.ts';
-import { placeParts } from './gradient-parts.ts';
+import { gradientOutlets } from './gradient-parts.ts';
 import { ImageRuns } from './image-runs.ts';
 import { type Layout, layOut } from './layout.ts';
 import { align } from './memory-plan.ts';
+import { keptParameters, passingParameters } from './parameter-places.ts';
 import type { Program, ProgramMode } from './program.ts';
 import { inferShapes, refuseUnread } from './shapes.ts';
 import { imagesName, type Model } from './spec.ts';
@@ -20,7 +21,8 @@ import { Buffer, Tape } from './tape.ts';
 export const largestArenaBytes = 65536 * 65536;
 
 /** The regions that do not depend on the shard size, one behind the other. */
-function placeFixed(model: Model, layout: Layout, tape: Tape, sync: boolean) {
+function placeFixed(model: Model, layout: Layout, tape: Tape, mode: ProgramMode, options: CompileOptions) {
+  const sync = options.sync !== undefined;
   let top = firstFreeByte;
   const place = (name: string, bytes: number): Buffer => {
     const buffer = new Buffer(name, bytes, top);
@@ -35,9 +37,17 @@ function placeFixed(model: Model, layout: Layout, tape: Tape, sync: boolean) {
     tape.touchAfterAll(buffer);
     return buffer;
   };
+  if (sync && options.parameters === 'passing') throw new Error('in mode sync parameters are kept');
+  const parameters =
+    options.parameters === 'passing'
+      ? passingParameters(model, layout, tape, place, mode === 'train')
+      : keptParameters(
+          layout,
+          place('weights', 4 * layout.totalCount),
+          ofShard('gradients', 4 * layout.parameterCount),
+        );
   return {
-    weights: place('weights', 4 * layout.totalCount),
-    gradients: ofShard('gradients', 4 * layout.parameterCount),
+    parameters,
     moments: ofShard('moments', 16 * layout.batchNormChannels),
     totals: ofShard('totals', 16),
     sync: sync
@@ -87,7 +97,7 @@ function compile(model: Model, mode: ProgramMode, shardSize: number, options: Co
   const layout = layOut(model);
   const stages = fuseLayers(model);
   const tape = new Tape();
-  const fixed = placeFixed(model, layout, tape, options.sync !== undefined);
+  const fixed = placeFixed(model, layout, tape, mode, options);
   const { height, width, channels } = model.images;
   const input = {
     bytes: tape.pooled('image bytes', shardSize * height * width * channels),
@@ -104,6 +114,7 @@ function compile(model: Model, mode: ProgramMode, shardSize: number, options: Co
     options,
     tape,
     fixed,
+    parameters: fixed.parameters,
     input,
     runs: new ImageRuns(tape, shardSize),
     halos: findHalos(model, stages),
@@ -120,6 +131,8 @@ function compile(model: Model, mode: ProgramMode, shardSize: number, options: Co
   if (mode === 'train') recordBackward(compilation);
   tape.touchAfterAll(input.predictions);
   const { sections, pool, arenaBytes, buffers, cuts } = tape.finish(fixed.end(), options.sync?.shift ?? 0);
+  const pieces = fixed.parameters.pieces(sections.forward.length);
+  const gradients = fixed.parameters.gradients?.place ?? null;
   return {
     model,
     layout,
@@ -128,11 +141,13 @@ function compile(model: Model, mode: ProgramMode, shardSize: number, options: Co
     ...sections,
     arenaBytes,
     buffers,
-    parts: mode === 'train' ? placeParts(layout, sections.backward, fixed.gradients.place as number) : [],
+    ...(mode === 'train'
+      ? gradientOutlets(layout, sections.backward, gradients, pieces)
+      : { parts: [], pieces }),
     points: cuts.map((calls, point) => ({ calls, ...syncPointOf(layout, point) })),
     regions: {
-      weights: fixed.weights.place as number,
-      gradients: fixed.gradients.place as number,
+      weights: fixed.parameters.weights.place as number,
+      gradients: gradients ?? 0,
       moments: fixed.moments.place as number,
       sums: fixed.sync?.sums.place ?? 0,
       batchMoments: fixed.sync?.batchMoments.place ?? 0,

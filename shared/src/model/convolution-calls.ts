@@ -16,7 +16,7 @@ import {
   winogradPackedBytes,
   winogradScratchBytes,
 } from '../kernels/winograd.ts';
-import { type Compilation, imageCount, parameter, type Value } from './compilation.ts';
+import { type Compilation, imageCount, type Value } from './compilation.ts';
 import type { Operand } from './image-runs.ts';
 import type { StageOf } from './stages.ts';
 
@@ -60,7 +60,7 @@ export function recordForwardConvolution(
   const { stage, x } = placed;
   const shape = shapeOf(c, placed);
   const { H, W, IC, OC, KH, KW, stride, pad } = shape;
-  const w = parameter(c, c.fixed.weights, stage.layer.name, 'weight');
+  const w = c.parameters.value(stage.layer.name, 'weight');
   const winograd = isWinograd(c, shape, 'forward');
   const packedBytes = winograd ? winogradPackedBytes(IC, OC) : convPackedBytes(KH, KW, IC, OC);
   const packed = c.tape.kept(`${stage.layer.name}:packed`, packedBytes);
@@ -83,7 +83,7 @@ export function recordBackwardWeights(c: Compilation, placed: PlacedConvolution,
   const { stage, x } = placed;
   const shape = shapeOf(c, placed);
   const { N, H, W, IC, OC, KH, KW, stride, pad } = shape;
-  const dw = parameter(c, c.fixed.gradients, stage.layer.name, 'weight');
+  const dw = c.parameters.gradient(stage.layer.name, 'weight');
   const tensors = { x: x.buffer, xHalo: x.halo, dy: dy.buffer, dyHalo: dy.halo, dw, N, H, W, IC, OC, pad };
   const at = ['backward', stage.label, weightsInWords(shape)] as const;
   if (isWinograd(c, shape, 'backwardWeights')) {
@@ -106,7 +106,7 @@ export function recordBackwardData(
   const { stage } = placed;
   const shape = shapeOf(c, placed);
   const { H, W, IC, OC, KH, KW, stride, pad } = shape;
-  const w = parameter(c, c.fixed.weights, stage.layer.name, 'weight');
+  const w = c.parameters.value(stage.layer.name, 'weight');
   const winograd = isWinograd(c, shape, 'backwardData');
   const packedBytes = winograd
     ? winogradPackedBackwardDataBytes(IC, OC)

@@ -7,7 +7,6 @@ import {
   type Compilation,
   dimensions,
   normalisedPixelsOf,
-  parameter,
   perChannelBytes,
   pixelsOf,
   valueOf,
@@ -15,7 +14,6 @@ import {
 } from './compilation.ts';
 import { recordForwardConvolution } from './convolution-calls.ts';
 import type { ImageRange } from './image-runs.ts';
-import { runningOf } from './layout.ts';
 import { type Stage, type StageOf, shapeOf } from './stages.ts';
 import type { Buffer } from './tape.ts';
 
@@ -65,7 +63,7 @@ function recordDense(c: Compilation, stage: StageOf<'dense'>): void {
     K: inputs,
     A: x.buffer,
     lda: channelStride(inputs),
-    B: parameter(c, c.fixed.weights, stage.layer.name, 'weight'),
+    B: c.parameters.value(stage.layer.name, 'weight'),
     ldb: units,
     C: y.buffer,
     ldc: channelStride(units),
@@ -81,8 +79,8 @@ function recordBatchNorm(c: Compilation, stage: StageOf<'batch-norm'>): void {
   const { channels } = shape;
   const words = batchInWords(c, shape);
   const coefficients = c.tape.pooled(`${stage.norm}:coefficients`, perChannelBytes(channels).coefficients);
-  const gamma = parameter(c, c.fixed.weights, stage.norm, 'gamma');
-  const beta = parameter(c, c.fixed.weights, stage.norm, 'beta');
+  const gamma = c.parameters.value(stage.norm, 'gamma');
+  const beta = c.parameters.value(stage.norm, 'beta');
   const epsilon = c.options.batchNormEpsilon;
   if (c.mode === 'train') {
     const pixels = pixelsOf(c, shape);
@@ -113,8 +111,8 @@ function recordBatchNorm(c: Compilation, stage: StageOf<'batch-norm'>): void {
       coefficients,
     });
   } else {
-    const mean = c.fixed.weights.at(4 * runningOf(c.layout, stage.norm, 'running-mean').offset);
-    const variance = c.fixed.weights.at(4 * runningOf(c.layout, stage.norm, 'running-variance').offset);
+    const mean = c.parameters.value(stage.norm, 'running-mean');
+    const variance = c.parameters.value(stage.norm, 'running-variance');
     c.runs.whole('forward', stage.label, `${channels}`, 'batchNormRunningCoefficients', {
       runningMean: mean,
       runningVariance: variance,
@@ -161,7 +159,7 @@ function recordPass(
   const at = ['forward', stage.label, words] as const;
   switch (stage.kind) {
     case 'bias': {
-      const bias = parameter(c, c.fixed.weights, stage.owner, 'bias');
+      const bias = c.parameters.value(stage.owner, 'bias');
       return emit(...at, 'biasForward', { z: input, bias, ...y, ...size, relu: Number(stage.relu) });
     }
     case 'relu':

@@ -3,6 +3,7 @@
  * gradient from its end towards its start, so part 0 is the last one of the vector.
  */
 import type { Layout } from './layout.ts';
+import type { GradientPiece } from './parameter-places.ts';
 import type { Step } from './program.ts';
 
 /** Most parts of a gradient. */
@@ -42,11 +43,37 @@ export interface GradientPart extends GradientRange {
 }
 
 /**
+ * Parts and pieces of a program's gradient.
+ *
+ * @param gradients byte offset of the flat gradient in the arena; null when it is never there as a whole
+ * @param pieces single parameters' gradients then
+ */
+export function gradientOutlets(
+  layout: Layout,
+  backward: readonly Step[],
+  gradients: number | null,
+  pieces: readonly GradientPiece[],
+): { parts: GradientPart[]; pieces: readonly GradientPiece[] } {
+  if (gradients !== null) {
+    const parts = placeParts(layout, backward, gradients);
+    return { parts, pieces: parts.map((part) => ({ ...part, place: gradients + 4 * part.from })) };
+  }
+  let calls = 0;
+  const parts = gradientParts(layout).map(({ from, to }, index, all) => {
+    for (const piece of pieces)
+      if (piece.from >= from && piece.to <= to) calls = Math.max(calls, piece.calls);
+    if (index === all.length - 1) calls = backward.length;
+    return { from, to, calls };
+  });
+  return { parts, pieces };
+}
+
+/**
  * Finds after which call each part is final: the last one that has a pointer into the part or behind it.
  *
  * @param gradients byte offset of the gradient in the arena
  */
-export function placeParts(layout: Layout, backward: readonly Step[], gradients: number): GradientPart[] {
+function placeParts(layout: Layout, backward: readonly Step[], gradients: number): GradientPart[] {
   const end = gradients + 4 * layout.parameterCount;
   const lastCall = new Map<number, number>();
   const starts = new Set(layout.parameters.map(({ offset }) => gradients + 4 * offset));

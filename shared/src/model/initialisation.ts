@@ -9,10 +9,15 @@ import type { Layout, LayoutEntry, ParameterRole } from './layout.ts';
 /**
  * The flat vector at step 0: parameters, running means 0, running variances 1.
  *
+ * @param flat where to put it; a vector of its own would stay in memory until somebody collects the garbage
  * @returns float32 `[layout.totalCount]`
  */
-export function initialise(layout: Layout, seed: number): Float32Array {
-  const flat = new Float32Array(layout.totalCount);
+export function initialise(
+  layout: Layout,
+  seed: number,
+  flat: Float32Array = new Float32Array(layout.totalCount),
+): Float32Array {
+  flat.fill(0);
   layout.parameters.forEach((entry, index) => {
     const isLogits = entry.layer === layout.parameters.at(-1)?.layer;
     if (entry.role === 'weight') fillUniform(flat, entry, seed, index, isLogits ? 1 : 6);

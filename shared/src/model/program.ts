@@ -4,6 +4,7 @@
  */
 import type { Call } from '../kernels/table.ts';
 import type { GradientPart } from './gradient-parts.ts';
+import type { GradientPiece } from './parameter-places.ts';
 import type { Layout } from './layout.ts';
 import type { Model } from './spec.ts';
 
@@ -33,9 +34,12 @@ export interface PlacedBuffer {
  * for weights, pixel table, prepared and pool. All in bytes.
  */
 export interface FixedRegions {
-  /** float32 `[layout.totalCount]`: parameters, then running statistics. */
+  /**
+   * float32 `[layout.totalCount]`: parameters, then running statistics. Where parameters pass it lies in the pool, beside
+   * the images, and `prepare` has to follow at once.
+   */
   readonly weights: number;
-  /** float32 `[layout.parameterCount]`: the shard's gradient sum. */
+  /** float32 `[layout.parameterCount]`: the shard's gradient sum. 0 where parameters pass: see `pieces`. */
   readonly gradients: number;
   /** float64 `[layout.batchNormChannels][2]`: mean and M2 of each channel over the shard. */
   readonly moments: number;
@@ -90,6 +94,8 @@ export interface Program {
   readonly buffers: readonly PlacedBuffer[];
   /** Parts of the gradient in the order in which `backward` finishes them; none in mode `evaluate`. */
   readonly parts: readonly GradientPart[];
+  /** All of the gradient, in the order in which it is to be taken over; no piece lies in two parts. */
+  readonly pieces: readonly GradientPiece[];
   /** None unless the program was compiled for batch-norm mode `sync`. */
   readonly points: readonly SyncPoint[];
   /** Bytes of the arena that this program needs in all. */

@@ -1,7 +1,8 @@
 /** A rank's side of parts: gradients go into the slot, and subtrees into outboxes, while `backward` goes on. */
 import { type GradientRange, gradientParts } from '@lockstep/shared/model/gradient-parts.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
-import type { Program } from '@lockstep/shared/model/program.ts';
+import type { GradientPiece } from '@lockstep/shared/model/parameter-places.ts';
+import { PairSums } from './pair-sums.ts';
 import type { SliceSums } from './slice-sums.ts';
 import type { SubtreeOutlet } from './tasks.ts';
 import type { Workbench } from './workbench.ts';
@@ -10,29 +11,35 @@ export class PartProgress {
   private readonly bench: Workbench;
   private readonly sums: SliceSums;
   private readonly ranges: readonly GradientRange[];
+  /** Null where every shard has a slot of its own. */
+  private readonly pairs: PairSums | null;
 
   constructor(bench: Workbench, sums: SliceSums) {
     this.bench = bench;
     this.sums = sums;
+    this.pairs = bench.store.layout.pairChunks === undefined ? null : new PairSums(bench);
     this.ranges = gradientParts(layOut(bench.setup.model));
   }
 
-  /** Part `part` of a shard's gradient is final: copies it into the slot and says so. */
-  finish(program: Program, part: number, shard: number, subtree: SubtreeOutlet | undefined): void {
-    const { from, to } = this.ranges[part] as GradientRange;
-    const gradient = this.bench.arena.float32(program.regions.gradients + 4 * from, to - from);
-    this.bench.store.slot(shard).set(gradient, from);
-    this.pass(part, shard, subtree);
+  /** Pieces of a shard's gradient are final: puts them into the slot. */
+  take(pieces: readonly GradientPiece[], shard: number): void {
+    const { arena, store } = this.bench;
+    for (const piece of pieces) {
+      const { from, to, place } = piece;
+      if (this.pairs) this.pairs.take(piece, shard);
+      else store.slot(shard).set(arena.float32(place, to - from), from);
+    }
   }
 
   /** A shard without samples has a gradient of zeros. */
   finishEmpty(shard: number, subtree: SubtreeOutlet | undefined): void {
-    this.bench.store.slot(shard).fill(0);
+    if (this.pairs) this.pairs.takeZeros(shard);
+    else this.bench.store.slot(shard).fill(0);
     for (const part of this.ranges.keys()) this.pass(part, shard, subtree);
   }
 
   /** A part of a shard lies in its slot. Whoever comes last of a subtree's shards sums the part into the outbox. */
-  private pass(part: number, shard: number, subtree: SubtreeOutlet | undefined): void {
+  pass(part: number, shard: number, subtree: SubtreeOutlet | undefined): void {
     const { control } = this.bench.store;
     control.pass(shard, part + 1);
     if (!subtree) return;

@@ -1,14 +1,13 @@
 /** The ranks of this process with their store: what a coordinator and a node both start from. */
 import { instantiateKernels, type KernelInstance } from '@lockstep/shared/kernels/instance.ts';
-import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
 import { layOut, type Layout } from '@lockstep/shared/model/layout.ts';
 import type { Model } from '@lockstep/shared/model/spec.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { KernelChoice } from './kernel-choice.ts';
 import { RankPool } from './rank-pool.ts';
-import { arenaBytesOf, baysOf, modelFor } from './run-shape.ts';
-import { chunkFloats, inboxesFor, Store } from './store.ts';
+import { arenaBytesOf, baysOf, modelFor, storeShapeOf } from './run-shape.ts';
+import { inboxesFor, Store } from './store.ts';
 
 export interface HostOptions {
   readonly recipe: Recipe;
@@ -22,6 +21,8 @@ export interface HostOptions {
   readonly takesSums?: boolean;
   /** Subtrees whose sums may be under way at a time; only a node that sends them has any. */
   readonly outboxes?: number;
+  /** Two shards share a gradient slot: only where the ranks of this process compute all of them. */
+  readonly sharedSlots?: boolean;
 }
 
 export interface RankHost {
@@ -44,16 +45,8 @@ export async function startHost(options: HostOptions): Promise<RankHost> {
   const model = modelFor(recipe, dataset);
   const layout = layOut(model);
   const arenaBytes = arenaBytesOf(recipe, model, dataset, baysOf(recipe, threads));
-  const shape = {
-    parameterCount: layout.parameterCount,
-    totalCount: layout.totalCount,
-    batchNormChannels: layout.batchNormChannels,
-    shardsPerStep: recipe.shardsPerStep,
-    state: options.state,
-    ranks: threads,
-    scratchBytes: treeSumScratchBytes(chunkFloats),
-    outboxes: options.outboxes ?? 0,
-  };
+  const { state, outboxes, sharedSlots } = options;
+  const shape = storeShapeOf(recipe, layout, { state, ranks: threads, outboxes, sharedSlots });
   const store = Store.allocate({ ...shape, inboxes: options.takesSums === true ? inboxesFor(shape) : 0 });
   const setup = {
     recipe,

@@ -104,11 +104,12 @@ export class Rank {
     const started = performance.now();
     bench.takeWeights(task.step, task.side, program);
     bench.execute(program.forward);
-    for (const [part, piece] of program.pieces.entries()) {
+    for (const [at, stop] of program.stops.entries()) {
       if (isRevoked()) return revoked;
-      bench.execute(piece);
-      if (2 * part >= program.pieces.length) bench.midway?.();
-      this.parts.finish(program, part, shard, task.subtree);
+      bench.execute(stop.steps);
+      if (2 * at >= program.stops.length) bench.midway?.();
+      this.parts.take(stop.pieces, shard);
+      for (const part of stop.parts) this.parts.pass(part, shard, task.subtree);
     }
     const { moments, totals } = program.regions;
     bench.store.moments(shard).set(bench.arena.float64(moments, 2 * layout.batchNormChannels));

@@ -1,7 +1,9 @@
 /** What follows from a recipe and the shape of its data set alone: the model and the memory of a rank. */
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
+import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
 import type { CompileOptions } from '@lockstep/shared/model/compilation.ts';
 import { compileProgram, largestArenaBytes } from '@lockstep/shared/model/compile.ts';
+import type { Layout } from '@lockstep/shared/model/layout.ts';
 import { align } from '@lockstep/shared/model/memory-plan.ts';
 import { inferShapes } from '@lockstep/shared/model/shapes.ts';
 import type { Model } from '@lockstep/shared/model/spec.ts';
@@ -9,6 +11,8 @@ import { buildModel } from '@lockstep/shared/model/zoo.ts';
 import { shardSizes } from '@lockstep/shared/plan/batch-plan.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset, SplitName } from '../data/dataset.ts';
+import { pairChunkCount } from './pair-states.ts';
+import { chunkFloats, type StoreShape } from './store.ts';
 
 /** Images that one evaluation task takes: large enough to be fast, small enough for the arena. */
 export const evaluationShard = 100;
@@ -80,12 +84,43 @@ export function bayBytesOf(recipe: Recipe, model: Model, counts: SplitCounts): n
   return Math.max(...bytes);
 }
 
-/** How a recipe's programs are compiled, but for their place. */
-function compileOptionsOf({ batchNormEpsilon, convolution, batchNorm, batchSize }: Recipe): CompileOptions {
+/** How a recipe's programs are compiled. @param sync for how large a batch and where, in batch-norm mode `sync` */
+export function compileOptionsOf(
+  { batchNormEpsilon, convolution, batchNorm, batchSize }: Recipe,
+  sync: CompileOptions['sync'] = { batchSamples: batchSize, shift: 0 },
+): CompileOptions {
+  const options = { batchNormEpsilon, convolution };
+  // In mode `sync` several shards are in the arena at a time, each in the middle of its program.
+  return batchNorm === 'sync' ? { ...options, sync } : { ...options, parameters: 'passing' };
+}
+
+/** Whether the ranks of one process, when they compute all shards, let two of them share a gradient slot. */
+export function sharesSlots({ batchNorm }: Pick<Recipe, 'batchNorm'>): boolean {
+  // In mode `sync` a shard may be computed again from other totals.
+  return batchNorm === 'shard';
+}
+
+/** The store of a process that takes part in a run. */
+export function storeShapeOf(
+  { shardsPerStep }: Pick<Recipe, 'shardsPerStep'>,
+  layout: Layout,
+  use: {
+    readonly state: readonly string[];
+    readonly ranks: number;
+    readonly outboxes?: number | undefined;
+    readonly sharedSlots?: boolean | undefined;
+  },
+): StoreShape {
   return {
-    batchNormEpsilon,
-    convolution,
-    ...(batchNorm === 'sync' ? { sync: { batchSamples: batchSize, shift: 0 } } : {}),
+    parameterCount: layout.parameterCount,
+    totalCount: layout.totalCount,
+    batchNormChannels: layout.batchNormChannels,
+    shardsPerStep,
+    state: use.state,
+    ranks: use.ranks,
+    scratchBytes: treeSumScratchBytes(chunkFloats),
+    outboxes: use.outboxes ?? 0,
+    ...(use.sharedSlots === true ? { pairChunks: pairChunkCount(layout) } : {}),
   };
 }
 

@@ -19,6 +19,15 @@ function singles(width: number): Cover[] {
   return Array.from({ length: width }, (_, from) => ({ from, width: 1, slot: from }));
 }
 
+/** Covers of two neighbours each, the last one perhaps of a single shard, in slots that they share. */
+function pairs(width: number): Cover[] {
+  return Array.from({ length: Math.ceil(width / 2) }, (_, pair) => ({
+    from: 2 * pair,
+    width: Math.min(2, width - 2 * pair),
+    slot: pair,
+  }));
+}
+
 /**
  * The order of summation: numbers of slots, and additions.
  *
@@ -53,7 +62,10 @@ export class SliceSums {
     const { setup, store, storeKernels } = this.bench;
     const { layout } = store;
     const { side } = task;
-    const order = orderOf(layout.shardsPerStep, task.covers ?? singles(layout.shardsPerStep));
+    const shards = layout.shardsPerStep;
+    // Where shards share slots, nobody else brings sums: whatever the task says, the slots hold those of pairs.
+    const covers = layout.pairChunks === undefined ? (task.covers ?? singles(shards)) : pairs(shards);
+    const order = orderOf(shards, covers);
     const notFinite = this.inChunks(0, order, task, (from, n) => {
       const at = (base: number): number => base + 4 * from;
       const call = updateCall(setup.recipe, task.update, task.learningRate, 1 / task.samples, {

@@ -8,9 +8,10 @@
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { firstFreeByte } from '@lockstep/shared/kernels/build-name.ts';
 import { largestArenaBytes } from '@lockstep/shared/model/compile.ts';
-import { align } from '@lockstep/shared/model/memory-plan.ts';
+import { align, bufferAlignment } from '@lockstep/shared/model/memory-plan.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 import { controlWordCount, type Side, StoreControl } from './control.ts';
+import { pairChunkFloats } from './pair-states.ts';
 
 /** Which of the two copies. */
 export type { Side } from './control.ts';
@@ -34,6 +35,8 @@ export interface StoreShape {
   readonly inboxes?: number;
   /** Subtrees whose sums may be under way at a time, for somebody to send; absent: none. */
   readonly outboxes?: number;
+  /** Where two shards share a slot (`pair-states.ts`): chunks of it. Absent: every shard has a slot of its own. */
+  readonly pairChunks?: number;
 }
 
 /** Byte offsets. Plain data, so that it can be posted to threads. */
@@ -43,11 +46,18 @@ export interface StoreLayout extends StoreShape {
   /** float32 `[parameterCount]` for each state vector, by side. */
   readonly optimizer: readonly [readonly number[], readonly number[]];
   /**
-   * float32 `[shardsPerStep + inboxes][parameterCount]`: slot k begins at `slots + k * slotBytes`. The first ones are
-   * the shards', the others take in sums from elsewhere.
+   * float32 `[shards, or pairs of them, and inboxes][parameterCount]`: slot k begins at `slots + k * slotBytes`. The
+   * last ones take in sums from elsewhere.
    */
   readonly slots: number;
   readonly slotBytes: number;
+  /** Shared slots only. int32 `[pairs][pairChunks]`: states of chunks. */
+  readonly pairWords: number;
+  /** float32 `[shardsPerStep][pairChunkFloats]`: sums on their way into a slot. */
+  readonly journals: number;
+  /** For each rank: a chunk, the order of summation, the tree's scratch. */
+  readonly pairScratch: number;
+  readonly pairScratchBytes: number;
   /** float64 `[shardsPerStep][batchNormChannels][2]`. */
   readonly moments: number;
   readonly momentsBytes: number;
@@ -71,6 +81,9 @@ export function scheduleBytes(shardsPerStep: number): number {
   return align(4 * (2 * shardsPerStep - 1));
 }
 
+/** Bytes of the order in which two shards are summed. */
+export const pairScheduleBytes = bufferAlignment;
+
 /** Lays out a store. */
 export function layOutStore(shape: StoreShape): StoreLayout {
   let top = firstFreeByte;
@@ -83,7 +96,14 @@ export function layOutStore(shape: StoreShape): StoreLayout {
   const states = (): number[] => shape.state.map(() => place(4 * shape.parameterCount));
   const optimizer = [states(), states()] as const;
   const slotBytes = align(4 * shape.parameterCount);
-  const slots = place(slotBytes * (shape.shardsPerStep + (shape.inboxes ?? 0)));
+  const { pairChunks } = shape;
+  const isPaired = pairChunks !== undefined;
+  const slotCount = isPaired ? Math.ceil(shape.shardsPerStep / 2) : shape.shardsPerStep;
+  const slots = place(slotBytes * (slotCount + (shape.inboxes ?? 0)));
+  const pairWords = place(isPaired ? 4 * pairChunks * slotCount : 0);
+  const journals = place(isPaired ? 4 * pairChunkFloats * shape.shardsPerStep : 0);
+  const pairScratchBytes = 4 * pairChunkFloats + pairScheduleBytes + align(shape.scratchBytes);
+  const pairScratch = place(isPaired ? pairScratchBytes * shape.ranks : 0);
   const momentsBytes = align(16 * shape.batchNormChannels);
   const moments = place(momentsBytes * shape.shardsPerStep);
   const sums = place(momentsBytes * shape.shardsPerStep);
@@ -101,6 +121,10 @@ export function layOutStore(shape: StoreShape): StoreLayout {
     optimizer,
     slots,
     slotBytes,
+    pairWords,
+    journals,
+    pairScratch,
+    pairScratchBytes,
     moments,
     momentsBytes,
     sums,
@@ -144,9 +168,21 @@ export class Store {
     return this.arena.float32(this.layout.optimizer[side][index] as number, this.layout.parameterCount);
   }
 
-  /** A gradient slot, float32 `[parameterCount]`: a shard's, or from `shardsPerStep` on an inbox. */
+  /** The gradient slot of a shard, float32 `[parameterCount]`; from `shardsPerStep` on, where none share, an inbox. */
   slot(index: number): Float32Array<SharedArrayBuffer> {
-    return this.arena.float32(this.layout.slots + index * this.layout.slotBytes, this.layout.parameterCount);
+    const { slots, slotBytes, parameterCount } = this.layout;
+    return this.arena.float32(slots + slotOf(this.layout, index) * slotBytes, parameterCount);
+  }
+
+  /** States of the chunks of the slot that a shard shares with its neighbour. */
+  pairWords(shard: number): Int32Array<SharedArrayBuffer> {
+    const { pairWords, pairChunks = 0 } = this.layout;
+    return this.arena.int32(pairWords + 4 * (shard >> 1) * pairChunks, pairChunks);
+  }
+
+  /** A shard's sum with its neighbour on its way into their slot, float32 `[pairChunkFloats]`. */
+  journal(shard: number): Float32Array<SharedArrayBuffer> {
+    return this.arena.float32(this.layout.journals + 4 * pairChunkFloats * shard, pairChunkFloats);
   }
 
   /** The moments of a shard, float64 `[batchNormChannels][2]`. */
@@ -179,6 +215,11 @@ export function inboxesFor(shape: StoreShape): number {
   const { bytes, slotBytes } = layOutStore(shape);
   const room = Math.floor((largestArenaBytes - bytes) / slotBytes);
   return Math.max(0, Math.min(shape.shardsPerStep, room));
+}
+
+/** Number of a shard's slot. */
+export function slotOf({ pairChunks }: Pick<StoreLayout, 'pairChunks'>, shard: number): number {
+  return pairChunks === undefined ? shard : shard >> 1;
 }
 
 /** Unlike an arena, a store shrinks with fewer shards: each has a slot of the model's size. */

@@ -166,7 +166,10 @@ export class SyncShards {
     const done = (point?.calls ?? Number.POSITIVE_INFINITY) - program.forward.length;
     const doneBefore = (before?.calls ?? 0) - program.forward.length;
     for (const [part, { calls }] of program.parts.entries()) {
-      if (calls > Math.max(0, doneBefore) && calls <= done) this.parts.finish(program, part, shard, subtree);
+      if (calls <= Math.max(0, doneBefore) || calls > done) continue;
+      // In mode `sync` a piece is a part.
+      this.parts.take(program.pieces.slice(part, part + 1), shard);
+      this.parts.pass(part, shard, subtree);
     }
     bay.next = segment + 1;
     bay.computeSeconds += (performance.now() - begun) / 1000;

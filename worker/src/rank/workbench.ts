@@ -1,13 +1,15 @@
 /** What all tasks of a rank work with: its arena, the store, its programs, and the weights it holds. */
 import { type KernelInstance, instantiateKernels } from '@lockstep/shared/kernels/instance.ts';
 import { dtypeCodes } from '@lockstep/shared/kernels/short-floats.ts';
-import { compileProgram } from '@lockstep/shared/model/compile.ts';
 import type { CompileOptions } from '@lockstep/shared/model/compilation.ts';
+import { compileProgram } from '@lockstep/shared/model/compile.ts';
+import type { GradientPiece } from '@lockstep/shared/model/parameter-places.ts';
 import type { Program, ProgramMode, Step } from '@lockstep/shared/model/program.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 import { normalisationTable } from '../data/augmentation.ts';
 import { execute, executeProfiled, type Profile } from './profile.ts';
 import type { RankSetup } from './rank.ts';
+import { compileOptionsOf } from './run-shape.ts';
 import { loadShard, type LoadRequest } from './shard-loader.ts';
 import { type Side, Store } from './store.ts';
 
@@ -17,10 +19,18 @@ const weightsMilliseconds = 20_000;
 /** Where a program in mode `sync` lies in the arena, and for how large a batch. */
 export type SyncPlace = NonNullable<CompileOptions['sync']>;
 
+/** Calls, and what of the gradient is final behind them. */
+export interface Stop {
+  readonly steps: readonly Step[];
+  readonly pieces: readonly GradientPiece[];
+  /** Numbers of parts that these pieces complete. */
+  readonly parts: readonly number[];
+}
+
 /** A program with its calls cut where something happens between them. */
 export interface CutProgram extends Program {
-  /** Mode `shard`: the calls of `backward` up to the end of each part. */
-  readonly pieces: readonly (readonly Step[])[];
+  /** Mode `shard`: the calls of `backward` up to where something of the gradient is final. */
+  readonly stops: readonly Stop[];
   /** Mode `sync`: forward ++ backward, cut at the points. */
   readonly segments: readonly (readonly Step[])[];
 }
@@ -83,24 +93,20 @@ export class Workbench {
   }
 
   /**
-   * Copies the weights of a step into the arena and packs them, unless they are there. With a short wire type they and
-   * the running statistics are rounded to it, whether they have travelled or not.
+   * Copies the weights of a step into the arena and packs them, unless they lie there packed for the program's mode.
+   * With a short wire type they and the running statistics are rounded to it, whether they have travelled or not.
    */
   takeWeights(step: number, side: Side, program: Program): void {
-    if (!this.isLoaded(step, side)) {
-      // Before the copy: weights that are published meanwhile count as newer than it.
-      this.loadedPublication = this.store.control.publication(side);
-      const { regions, layout } = program;
-      this.arena.float32(regions.weights, layout.totalCount).set(this.store.weights(side));
-      const dtype = dtypeCodes[this.setup.recipe.wireDtype];
-      this.kernels.roundFloats(regions.weights, layout.totalCount, dtype, regions.weights);
-      this.loadedStep = step;
-      this.preparedFor = null;
-    }
-    if (this.preparedFor !== program.mode) {
-      this.execute(program.prepare);
-      this.preparedFor = program.mode;
-    }
+    if (this.preparedFor === program.mode && this.isLoaded(step, side)) return;
+    // Before the copy: weights that are published meanwhile count as newer than it.
+    this.loadedPublication = this.store.control.publication(side);
+    const { regions, layout } = program;
+    this.arena.float32(regions.weights, layout.totalCount).set(this.store.weights(side));
+    const dtype = dtypeCodes[this.setup.recipe.wireDtype];
+    this.kernels.roundFloats(regions.weights, layout.totalCount, dtype, regions.weights);
+    this.execute(program.prepare);
+    this.loadedStep = step;
+    this.preparedFor = program.mode;
   }
 
   private isLoaded(step: number, side: Side): boolean {
@@ -114,10 +120,7 @@ export class Workbench {
     const key = [mode, size, ...(sync ? [sync.batchSamples, sync.shift] : [])].join(' ');
     const known = this.programs.get(key);
     if (known) return known;
-    const { batchNormEpsilon, convolution } = recipe;
-    const program = cut(
-      compileProgram(model, mode, size, { batchNormEpsilon, convolution, ...(sync ? { sync } : {}) }),
-    );
+    const program = cut(compileProgram(model, mode, size, compileOptionsOf(recipe, sync ?? undefined)));
     const table = normalisationTable(dataset.mean, dataset.deviation, dataset.channels);
     this.arena.float32(program.regions.pixelTable, table.length).set(table);
     this.programs.set(key, program);
@@ -126,16 +129,18 @@ export class Workbench {
 }
 
 function cut(program: Program): CutProgram {
-  const { forward, backward, parts, points } = program;
+  const { forward, backward, parts, pieces, points } = program;
+  const stops = [...new Set([...pieces, ...parts].map(({ calls }) => calls))].toSorted((a, b) => a - b);
   const between = (steps: readonly Step[], ends: readonly number[]): Step[][] =>
     ends.map((end, i) => steps.slice(i === 0 ? 0 : (ends[i - 1] as number), end));
   const all = [...forward, ...backward];
   return {
     ...program,
-    pieces: between(
-      backward,
-      parts.map(({ calls }) => calls),
-    ),
+    stops: between(backward, stops).map((steps, i) => ({
+      steps,
+      pieces: pieces.filter(({ calls }) => calls === stops[i]),
+      parts: [...parts.keys()].filter((part) => parts[part]?.calls === stops[i]),
+    })),
     segments: between(all, [...points.map(({ calls }) => calls), all.length]),
   };
 }

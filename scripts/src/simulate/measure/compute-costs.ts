@@ -1,6 +1,5 @@
 /** What arithmetic and reduction cost on this machine, from whole training steps of one thread. */
 import { parseRecipe } from '@lockstep/shared/recipe.ts';
-import { initialise } from '@lockstep/shared/model/initialisation.ts';
 import { runSteps } from '@lockstep/coordinator/run-loop.ts';
 import { openSession } from '@lockstep/coordinator/session.ts';
 import { median } from '@lockstep/coordinator/plan/program-timing.ts';
@@ -40,7 +39,7 @@ export async function timeSteps(network: MeasuredNetwork, seconds: number): Prom
   const session = await openSession({ recipe, dataset, threads: 1, kernels });
   const { truth, workforce, layout } = session;
   try {
-    truth.restore(initialise(layout, recipe.seed), [], 0, 0);
+    truth.begin(recipe.seed);
     const enough = new AbortController();
     const images: number[] = [];
     const rests: number[] = [];

@@ -1,0 +1,120 @@
+/**
+ * Where a program finds its weights and leaves its gradients. `kept`: both flat vectors lie in the arena. `passing`:
+ * the weights are there only to be packed, and each parameter's gradient only until somebody has taken it over, in
+ * memory that activations use before and after. Of a model with many weights that is a third of the arena.
+ */
+import type { Layout, LayoutEntry, ParameterRole, RunningRole } from './layout.ts';
+import type { Model } from './spec.ts';
+import { Buffer, type Pointer, type Tape } from './tape.ts';
+
+type Entry = LayoutEntry<ParameterRole | RunningRole>;
+
+/** Part of the flat gradient with the place in the arena where it is found. */
+export interface GradientPiece {
+  /** Floats [from, to) of the flat gradient. */
+  readonly from: number;
+  readonly to: number;
+  /** Byte offset of float `from`. */
+  readonly place: number;
+  /** Calls of `backward` behind which it is final; where parameters pass, it is lost with the next call. */
+  readonly calls: number;
+}
+
+export interface ParameterPlaces {
+  /** float32 `[layout.totalCount]`: where the weights are put before `prepare` runs. */
+  readonly weights: Buffer;
+  /** The flat gradient; null where gradients pass. */
+  readonly gradients: Buffer | null;
+  /** What calls of `forward` and `backward` read, and what `prepare` reads of a convolution's weights. */
+  value(layer: string, role: ParameterRole | RunningRole): Pointer;
+  gradient(layer: string, role: ParameterRole): Pointer;
+  /**
+   * Of a program whose tape is finished, in the order in which `backward` comes to them; empty where gradients are kept.
+   *
+   * @param forwardCalls number of calls before the first one of `backward`
+   */
+  pieces(forwardCalls: number): GradientPiece[];
+}
+
+/** Both vectors as they are, in regions that somebody else has placed. */
+export function keptParameters(layout: Layout, weights: Buffer, gradients: Buffer): ParameterPlaces {
+  return {
+    weights,
+    gradients,
+    value: (layer, role) => weights.at(4 * entryOf(layout, layer, role).offset),
+    gradient: (layer, role) => gradients.at(4 * entryOf(layout, layer, role).offset),
+    pieces: () => [],
+  };
+}
+
+/**
+ * @param place lays out a region that is the same in every program of the model: for what is read unpacked
+ * @param trains whether there is a backward pass
+ */
+export function passingParameters(
+  model: Model,
+  layout: Layout,
+  tape: Tape,
+  place: (name: string, bytes: number) => Buffer,
+  trains: boolean,
+): ParameterPlaces {
+  const convolutions = new Set(
+    model.layers.flatMap(({ kind, name }) => (kind === 'convolution' ? [name] : [])),
+  );
+  const isPacked = ({ layer, role }: Entry): boolean => role === 'weight' && convolutions.has(layer);
+  const weights = tape.pooled('weights', 4 * layout.totalCount);
+  // Beside the images, which may be loaded first.
+  tape.touchBeforeAll(weights);
+  const values = new Map<Entry, Pointer>();
+  for (const run of neighbours(
+    [...layout.parameters, ...layout.running].filter((entry) => !isPacked(entry)),
+  )) {
+    const [{ layer, offset }] = run;
+    const n = run.reduce((sum, { size }) => sum + size, 0);
+    const out = place(`${layer}:unpacked`, 4 * n);
+    tape.emit('prepare', layer, `${n}`, 'roundFloats', { values: weights.at(4 * offset), n, dtype: 0, out });
+    for (const entry of run) values.set(entry, out.at(4 * (entry.offset - offset)));
+  }
+  const gradients = new Map<Entry, Buffer>();
+  for (const entry of trains ? layout.parameters : []) {
+    gradients.set(entry, tape.pooled(`${entry.layer}:${entry.role} gradient`, 4 * entry.size));
+  }
+  return {
+    weights,
+    gradients: null,
+    value(layer, role) {
+      const entry = entryOf(layout, layer, role);
+      return values.get(entry) ?? weights.at(4 * entry.offset);
+    },
+    gradient(layer, role) {
+      return (gradients.get(entryOf(layout, layer, role)) as Buffer).at(0);
+    },
+    pieces(forwardCalls) {
+      return [...gradients]
+        .map(([{ offset, size, layer, role }, { place: at, to }]) => {
+          if (at === null) throw new Error(`nobody writes the gradient of ${role} of layer ${layer}`);
+          return { from: offset, to: offset + size, place: at, calls: to + 1 - forwardCalls };
+        })
+        .toSorted((a, b) => a.calls - b.calls || b.from - a.from);
+    },
+  };
+}
+
+/** Entries that lie one behind the other, together. */
+function neighbours(entries: readonly Entry[]): [Entry, ...Entry[]][] {
+  const runs: [Entry, ...Entry[]][] = [];
+  let end = -1;
+  for (const entry of entries) {
+    if (entry.offset === end) runs.at(-1)?.push(entry);
+    else runs.push([entry]);
+    end = entry.offset + entry.size;
+  }
+  return runs;
+}
+
+function entryOf(layout: Layout, layer: string, role: ParameterRole | RunningRole): Entry {
+  const all: readonly Entry[] = role.startsWith('running') ? layout.running : layout.parameters;
+  const found = all.find((entry) => entry.layer === layer && entry.role === role);
+  if (!found) throw new Error(`no ${role} of layer ${layer}`);
+  return found;
+}
