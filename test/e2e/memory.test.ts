@@ -15,13 +15,15 @@ interface Plan {
   readonly storeBytes: number;
   readonly datasetBytes: number;
   readonly totalBytes: number;
-  readonly parameters: number;
 }
 
 const threads = 2;
 
 /** Bytes by which heaps of two runs may differ: garbage that nobody has collected yet, compiled programs. */
-const slack = 128 * 2 ** 20;
+const slack = 64 * 2 ** 20;
+
+/** What PyTorch has resident at most for the same step, in its most frugal layout: see docs/log.md. */
+const pytorchBytes = 1.1 * 2 ** 30;
 
 async function planOf(model: string, flags: readonly string[]): Promise<Plan> {
   const args = ['plan', model, ...flags, '--threads', `${threads}`, '--no-measure', '--json'];
@@ -85,7 +87,7 @@ for (const [title, given, [batch = '128', shards = '8', optimizer = 'adam']] of 
 }
 
 test.serial(
-  'ResNet-18, batch 128, two threads: the plan, and 6 GiB, hold for the whole process',
+  'ResNet-18, batch 128, two threads: the plan holds for the whole process, which needs less than PyTorch',
   async (t) => {
     t.timeout(20 * 60_000);
     // Hardly any arena or store: what is resident then is Node, its threads and the compiled kernels.
@@ -95,18 +97,15 @@ test.serial(
     const plan = await planOf('resnet18', flags);
     const { start, peakBytes } = await runOf('resnet18', [...flags, '--steps', '2']);
     t.is(start['arenaBytes'], plan.arenaBytes);
-    t.true(plan.totalBytes < 6 * 2 ** 30);
     if (peakBytes === null || small.peakBytes === null) {
       return t.log('The peak of a process is read from /proc, which this system has not.');
     }
-    // The first weights are made outside the store and copied into it.
-    const firstWeights = 4 * plan.parameters;
-    const allowance = small.peakBytes + firstWeights + slack;
+    const allowance = small.peakBytes + slack;
     t.log(`${mebibytes(plan.totalBytes)} planned, ${mebibytes(peakBytes)} resident at most`);
     t.log(`${mebibytes(small.peakBytes)} of a run without a model worth mentioning`);
     t.true(peakBytes < plan.totalBytes + allowance, `${peakBytes} bytes`);
     // A plan that states much more than what is used would refuse runs that fit.
     t.true(peakBytes > 0.9 * plan.totalBytes, `${peakBytes} bytes`);
-    t.true(peakBytes < 6 * 2 ** 30);
+    t.true(peakBytes < pytorchBytes, `${peakBytes} bytes`);
   },
 );

@@ -22,6 +22,16 @@ const looks = 2000;
 /** Left plus right, for `treeSum`. */
 const sumOfTwo = [0, 1, -1];
 
+/** Some floats of one parameter's gradient. */
+interface Chunk {
+  readonly n: number;
+  /** Index among the arena's floats; null: zeros, which lie in `incoming` already. */
+  readonly source: number | null;
+  /** Byte offsets in the store. */
+  readonly slot: number;
+  readonly journal: number;
+}
+
 export class PairSums {
   private readonly bench: Workbench;
   private readonly dtype: number;
@@ -40,63 +50,66 @@ export class PairSums {
     this.incoming = layout.pairScratch + bench.setup.index * layout.pairScratchBytes;
     this.schedule = this.incoming + 4 * pairChunkFloats;
     this.scratch = this.schedule + pairScheduleBytes;
+    bench.store.arena.int32(this.schedule, sumOfTwo.length).set(sumOfTwo);
   }
 
   /** Hands over the gradient of one parameter. What an earlier attempt at the shard has handed over stays. */
   take({ from, to, place }: GradientPiece, shard: number): void {
-    this.handOver(from, to, shard, this.bench.arena.float32(place, to - from));
+    this.handOver(from, to, shard, place / 4);
   }
 
   /** A shard without samples has a gradient of zeros. */
   takeZeros(shard: number): void {
+    this.bench.store.arena.float32(this.incoming, pairChunkFloats).fill(0);
     for (const { from, to } of this.entries.values()) this.handOver(from, to, shard, null);
   }
 
-  private handOver(from: number, to: number, shard: number, gradient: Float32Array | null): void {
-    const { bench } = this;
+  /** @param gradient index of float `from` among the arena's floats; null: zeros, which lie in `incoming` already */
+  private handOver(from: number, to: number, shard: number, gradient: number | null): void {
     const begun = performance.now();
     const entry = this.entries.get(from);
     if (entry?.to !== to) throw new Error(`floats ${from}..${to} are no parameter's`);
-    if (gradient === null) bench.store.arena.float32(this.incoming, pairChunkFloats).fill(0);
+    const { slots, slotBytes, journals, pairWords, pairChunks = 0 } = this.bench.store.layout;
+    const pair = shard >> 1;
+    const slot = slots + pair * slotBytes + 4 * from;
+    const firstWord = pairWords / 4 + pair * pairChunks + entry.firstChunk;
+    const journal = journals + shard * 4 * pairChunkFloats;
     const chunks = Math.ceil((to - from) / pairChunkFloats);
     for (let i = 0; i < chunks; i++) {
       // From opposite ends: ranks that work at the same speed would otherwise meet at every chunk.
       const chunk = (shard & 1) === 0 ? i : chunks - 1 - i;
       const at = chunk * pairChunkFloats;
-      const floats = Math.min(pairChunkFloats, to - from - at);
-      this.chunk(entry.firstChunk + chunk, from + at, shard, floats, gradient?.subarray(at, at + floats));
+      const n = Math.min(pairChunkFloats, to - from - at);
+      const source = gradient === null ? null : gradient + at;
+      this.chunk(firstWord + chunk, { n, source, slot: slot + 4 * at, journal }, shard & 1);
     }
-    bench.account('reduction', begun);
+    this.bench.account('reduction', begun);
   }
 
-  /** Hands over floats [at, at + floats). */
-  private chunk(word: number, at: number, shard: number, floats: number, gradient?: Float32Array): void {
-    const words = this.bench.store.pairWords(shard);
-    const own = shard & 1;
+  /** Hands over a chunk. @param word index of its state among the store's integers @param own 0 or 1 of the pair */
+  private chunk(word: number, chunk: Chunk, own: number): void {
+    const words = this.bench.store.arena.integers;
     const other = 1 - own;
     for (let look = 0; ; look++) {
       const state = Atomics.load(words, word);
       if (state === empty) {
         if (Atomics.compareExchange(words, word, empty, writing + own) !== empty) continue;
-        this.write(at, shard, floats, gradient);
+        this.write(chunk);
         Atomics.store(words, word, one + own);
         return;
       }
       if (state === one + other) {
         Atomics.store(words, word, adding + own);
-        this.add(at, shard, floats, gradient);
+        this.add(chunk, own);
         Atomics.store(words, word, storing + own);
-        const { layout } = this.bench.store;
-        const journal = layout.journals + shard * 4 * pairChunkFloats;
-        const slot = layout.slots + (shard >> 1) * layout.slotBytes + 4 * at;
-        this.bench.storeKernels.roundFloats(journal, floats, dtypeCodes.f32, slot);
+        this.bench.storeKernels.roundFloats(chunk.journal, chunk.n, dtypeCodes.f32, chunk.slot);
         Atomics.store(words, word, both);
         return;
       }
       if (state !== writing + other) {
         // It is in already. A chunk that this shard's lost rank was at has been recovered before anybody tries again.
         if (state === writing + own || state === adding + own || state === storing + own) {
-          throw new Error(`chunk ${word} of shard ${shard} was not recovered`);
+          throw new Error('a chunk whose rank was lost was not recovered');
         }
         return;
       }
@@ -106,28 +119,28 @@ export class PairSums {
   }
 
   /** The slot takes the gradient alone, rounded as every leaf of the tree is. */
-  private write(at: number, shard: number, floats: number, gradient?: Float32Array): void {
-    const { store, storeKernels } = this.bench;
-    if (gradient && this.dtype === dtypeCodes.f32) {
-      store.slot(shard).set(gradient, at);
+  private write({ n, source, slot }: Chunk): void {
+    if (source !== null && this.dtype === dtypeCodes.f32) {
+      this.copy(source, n, slot);
       return;
     }
-    if (gradient) store.arena.float32(this.incoming, floats).set(gradient);
-    const slot = store.layout.slots + (shard >> 1) * store.layout.slotBytes + 4 * at;
-    storeKernels.roundFloats(this.incoming, floats, this.dtype, slot);
+    if (source !== null) this.copy(source, n, this.incoming);
+    this.bench.storeKernels.roundFloats(this.incoming, n, this.dtype, slot);
   }
 
   /** The shard's journal takes the sum of both, as the node of the tree has it. */
-  private add(at: number, shard: number, floats: number, gradient?: Float32Array): void {
-    const { store, storeKernels } = this.bench;
-    const { layout, arena } = store;
-    if (gradient) arena.float32(this.incoming, floats).set(gradient);
-    arena.int32(this.schedule, sumOfTwo.length).set(sumOfTwo);
-    const slot = layout.slots + (shard >> 1) * layout.slotBytes + 4 * at;
-    const [left, right] = (shard & 1) === 0 ? [this.incoming, slot] : [slot, this.incoming];
-    const journal = layout.journals + shard * 4 * pairChunkFloats;
-    const order = [this.schedule, sumOfTwo.length] as const;
+  private add({ n, source, slot, journal }: Chunk, own: number): void {
+    if (source !== null) this.copy(source, n, this.incoming);
+    const left = own === 0 ? this.incoming : slot;
+    const right = own === 0 ? slot : this.incoming;
     // Two leaves of a tree, the right one so many bytes behind the left one, perhaps a negative number.
-    storeKernels.treeSum(left, right - left, ...order, 0, floats, this.dtype, journal, this.scratch);
+    const leaves = [left, right - left, this.schedule, sumOfTwo.length] as const;
+    this.bench.storeKernels.treeSum(...leaves, 0, n, this.dtype, journal, this.scratch);
+  }
+
+  /** From the arena into the store. */
+  private copy(source: number, n: number, to: number): void {
+    const { arena, store } = this.bench;
+    store.arena.floats.set(arena.floats.subarray(source, source + n), to / 4);
   }
 }
