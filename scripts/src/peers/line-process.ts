@@ -48,6 +48,11 @@ export class LineProcess {
     this.child.once('close', (code, signal) => finish(endInWords(code, signal, this.errors)));
   }
 
+  /** Of the process; 0 when it could not be started. */
+  get id(): number {
+    return this.child.pid ?? 0;
+  }
+
   send(line: string): void {
     this.child.stdin.write(`${line}\n`);
   }

@@ -1,24 +1,48 @@
 /** The simulation against real runs on this machine: nodes of one thread each, all sharing the machine's cores. */
 import { availableParallelism, loadavg } from 'node:os';
-import type { ClusterShape } from './cluster-shape.ts';
-import type { Calibration } from './measure/calibration.ts';
-import { measureCluster } from './measure/cluster-run.ts';
+import { type ClusterShape, cutBlocks } from './cluster-shape.ts';
+import { type Calibration, typical } from './measure/calibration.ts';
+import { type ClusterFigures, measureCluster } from './measure/cluster-run.ts';
+import { measureOthers } from './measure/machine-load.ts';
+import { middle } from './measure/middle.ts';
 import { predict } from './prediction.ts';
+
+/** One real run, and what was foretold for it from what was measured just before and after it. */
+export interface Comparison {
+  readonly nodes: number;
+  /** Seconds of a step. */
+  readonly predicted: number;
+  readonly measured: number;
+  /** Processor time of a step, of all processes together. Whoever else computes here changes it little. */
+  readonly predictedWork: number;
+  readonly measuredWork: number | null;
+  /** Threads of others that wanted a core. */
+  readonly others: number;
+}
 
 export interface CheckRow {
   readonly model: string;
   readonly nodes: number;
-  /** Images a second. */
+  /** Images a second; medians over the rounds. */
   readonly predicted: number;
   readonly measured: number;
+  /** Of the medians. */
   readonly ratio: number;
+  /** Of each round. */
+  readonly ratios: readonly number[];
+  /** Of the medians of processor time, measured to predicted, so that it errs to the same side; null: unknown. */
+  readonly workRatio: number | null;
   readonly met: boolean;
-  /** Threads that wanted a core in the minute before: what others compute here is in the measurement alone. */
+  readonly others: number;
+  /** Threads that wanted a core in the last minute of all. */
   readonly load: number;
 }
 
 /** Predictions may miss a measurement by so much. */
 const tolerance = 0.15;
+
+/** Seconds of each look at how busy the machine is. */
+const lookSeconds = 1;
 
 export interface CheckOptions {
   readonly model: string;
@@ -26,11 +50,17 @@ export interface CheckOptions {
   readonly shards: number;
   readonly nodeCounts: readonly number[];
   readonly steps: number;
+  readonly rounds: number;
 }
 
 /** The cluster that `measureCluster` starts, as the simulation sees it. Loopback has no wire: bytes cost processor time. */
-export function loopbackShape(calibration: Calibration, options: CheckOptions, nodes: number): ClusterShape {
-  const { batch, shards } = options;
+export function loopbackShape(
+  calibration: Calibration,
+  { batch, shards }: Pick<CheckOptions, 'batch' | 'shards'>,
+  nodes: number,
+  others: number,
+): ClusterShape {
+  const { parts, parameters, totalFloats, crowding } = calibration;
   return {
     costs: calibration,
     nodes: Array.from({ length: nodes }, () => ({ threads: 1, speed: 1 })),
@@ -38,33 +68,81 @@ export function loopbackShape(calibration: Calibration, options: CheckOptions, n
     coordinatorLink: Number.POSITIVE_INFINITY,
     nodeLink: Number.POSITIVE_INFINITY,
     latency: 0,
-    sharedCores: availableParallelism(),
-    gradientBytes: 4 * calibration.parameters,
-    weightBytes: 4 * calibration.totalFloats,
+    shared: { cores: availableParallelism(), others, crowding },
+    parts: cutBlocks(parts.map(({ floats, finalAt }) => ({ bytes: 4 * floats, finalAt }))),
+    statisticsBytes: 4 * (totalFloats - parameters),
     shards: Array.from({ length: shards }, (_, k) => {
       return Math.floor((batch * (k + 1)) / shards) - Math.floor((batch * k) / shards);
     }),
-    partBytes: 2 ** 20,
+    updatesEarly: true,
   };
 }
 
-/** Measures and compares, one number of nodes after the other. */
-export async function check(calibration: Calibration, options: CheckOptions): Promise<CheckRow[]> {
-  const found: CheckRow[] = [];
-  const load = loadavg()[0] ?? 0;
-  for (const nodes of options.nodeCounts) {
-    const predicted = predict(loopbackShape(calibration, options, nodes)).imagesPerSecond;
-    const measured = options.batch / (await measureCluster({ ...options, nodes })).seconds;
-    const ratio = predicted / measured;
-    found.push({
-      model: options.model,
-      nodes,
-      predicted,
-      measured,
-      ratio,
-      load,
-      met: Math.abs(ratio - 1) <= tolerance,
-    });
+/**
+ * Measures and compares in turn: the machine is calibrated before and after every round, and looked at around every
+ * run, so that a machine that changes its speed in between does not decide.
+ */
+export async function check(
+  first: Calibration,
+  options: CheckOptions,
+  calibrateAgain: () => Promise<Calibration>,
+  tell: (text: string) => void,
+): Promise<CheckRow[]> {
+  const comparisons: Comparison[] = [];
+  let before = first;
+  for (let round = 0; round < options.rounds; round++) {
+    const runs: { readonly nodes: number; readonly figures: ClusterFigures; readonly others: number }[] = [];
+    for (const nodes of options.nodeCounts) {
+      tell(`round ${round + 1} of ${options.rounds}, ${nodes} nodes`);
+      const quiet = await measureOthers(lookSeconds);
+      const figures = await measureCluster({ ...options, nodes });
+      runs.push({ nodes, figures, others: (quiet + (await measureOthers(lookSeconds))) / 2 });
+    }
+    const after = await calibrateAgain();
+    const calibration = typical([before, after]);
+    before = after;
+    for (const { nodes, figures, others } of runs) {
+      const { step } = predict(loopbackShape(calibration, options, nodes, others));
+      comparisons.push({
+        nodes,
+        predicted: step.seconds,
+        measured: figures.seconds,
+        predictedWork: step.busySeconds,
+        measuredWork: figures.processorSeconds,
+        others,
+      });
+    }
   }
-  return found;
+  return options.nodeCounts.map((nodes) =>
+    rowOf(
+      options,
+      nodes,
+      comparisons.filter((one) => one.nodes === nodes),
+    ),
+  );
+}
+
+/** Pure but for the load: the rounds of one number of nodes. */
+export function rowOf(
+  { model, batch }: Pick<CheckOptions, 'model' | 'batch'>,
+  nodes: number,
+  comparisons: readonly Comparison[],
+): CheckRow {
+  const predicted = batch / middle(comparisons.map((one) => one.predicted));
+  const measured = batch / middle(comparisons.map((one) => one.measured));
+  const works = comparisons.map(({ measuredWork }) => measuredWork).filter((work) => work !== null);
+  const ratio = predicted / measured;
+  return {
+    model,
+    nodes,
+    predicted,
+    measured,
+    ratio,
+    ratios: comparisons.map((one) => one.measured / one.predicted),
+    workRatio:
+      works.length === 0 ? null : middle(works) / middle(comparisons.map((one) => one.predictedWork)),
+    met: Math.abs(ratio - 1) <= tolerance,
+    others: middle(comparisons.map(({ others }) => others)),
+    load: loadavg()[0] ?? 0,
+  };
 }

@@ -6,21 +6,40 @@ interface Running {
   readonly done: () => void;
 }
 
+/** What else there is on a machine. */
+export interface Crowd {
+  /** Threads of others that always want a core. */
+  readonly others: number;
+  /** How much longer work takes while all cores are busy. */
+  readonly crowding: number;
+}
+
+const alone: Crowd = { others: 0, crowding: 1 };
+
 /**
  * The cores of one machine, shared evenly: with more threads at work than cores, each runs at cores/threads.
- * Work is in seconds of one core.
+ * Work is in seconds of one core of a machine that does nothing else.
  */
 export class Processor {
   private readonly queue: EventQueue;
   private readonly cores: number;
+  private readonly crowd: Crowd;
   private readonly running = new Set<Running>();
   private updatedAt = 0;
+  private busy = 0;
   /** Only the newest wake-up counts: a change of the load makes older ones void. */
   private wakeUp = 0;
 
-  constructor(queue: EventQueue, cores: number) {
+  constructor(queue: EventQueue, cores: number, crowd: Crowd = alone) {
     this.queue = queue;
     this.cores = cores;
+    this.crowd = crowd;
+  }
+
+  /** Processor time that its work has taken until now. */
+  get busySeconds(): number {
+    this.advance();
+    return this.busy;
   }
 
   /** Does some work of one thread. */
@@ -30,14 +49,26 @@ export class Processor {
     this.plan();
   }
 
+  /** Share of a core that each thread has. */
+  private get share(): number {
+    return Math.min(1, this.cores / (this.running.size + this.crowd.others));
+  }
+
   private get rate(): number {
-    return Math.min(1, this.cores / this.running.size);
+    const { others, crowding } = this.crowd;
+    // One busy core has the machine for itself; from there on neighbours are felt more and more.
+    const neighbours = Math.max(0, this.running.size + others - 1);
+    const fullness = Math.min(1, neighbours / Math.max(1, this.cores - 1));
+    return this.share / (1 + (crowding - 1) * fullness);
   }
 
   private advance(): void {
-    const done = (this.queue.now - this.updatedAt) * this.rate;
+    const elapsed = this.queue.now - this.updatedAt;
     this.updatedAt = this.queue.now;
-    if (done > 0) for (const task of this.running) task.left -= done;
+    if (elapsed <= 0) return;
+    const done = elapsed * this.rate;
+    this.busy += elapsed * this.share * this.running.size;
+    for (const task of this.running) task.left -= done;
   }
 
   private plan(): void {
@@ -46,15 +77,19 @@ export class Processor {
     const wakeUp = ++this.wakeUp;
     if (least === Number.POSITIVE_INFINITY) return;
     this.queue.after(Math.max(0, least) / this.rate, () => {
-      if (wakeUp === this.wakeUp) this.finish(least);
+      if (wakeUp === this.wakeUp) this.finish();
     });
   }
 
-  /** Ends what had as much left as the shortest. */
-  private finish(least: number): void {
+  /** Ends what had as little left as the shortest. */
+  private finish(): void {
+    // Computed anew: somebody who asked for the busy time in between has moved them all.
+    let least = Number.POSITIVE_INFINITY;
+    for (const { left } of this.running) least = Math.min(least, left);
     // Not by the clock: rounding would leave a rest that takes no time at all.
-    for (const task of this.running) task.left -= least;
+    this.busy += (this.queue.now - this.updatedAt) * this.share * this.running.size;
     this.updatedAt = this.queue.now;
+    for (const task of this.running) task.left -= least;
     const over = [...this.running].filter(({ left }) => left <= 1e-12);
     for (const task of over) this.running.delete(task);
     for (const { done } of over) done();
@@ -97,6 +132,37 @@ export class Thread {
     this.busy = false;
     this.waiting.length = 0;
     this.next = 0;
+  }
+}
+
+/** Threads that take tasks from one queue: whichever is free has the next. */
+export class ThreadPool {
+  private readonly threads: readonly Thread[];
+  private readonly free: Thread[];
+  private readonly waiting: { readonly seconds: number; readonly done: () => void }[] = [];
+
+  constructor(processor: Processor, threads: number) {
+    this.threads = Array.from({ length: threads }, () => new Thread(processor));
+    this.free = [...this.threads];
+  }
+
+  get size(): number {
+    return this.threads.length;
+  }
+
+  do(seconds: number, done: () => void): void {
+    const thread = this.free.pop();
+    if (thread === undefined) this.waiting.push({ seconds, done });
+    else this.give(thread, seconds, done);
+  }
+
+  private give(thread: Thread, seconds: number, done: () => void): void {
+    thread.do(seconds, () => {
+      done();
+      const next = this.waiting.shift();
+      if (next === undefined) this.free.push(thread);
+      else this.give(thread, next.seconds, next.done);
+    });
   }
 }
 

@@ -2,7 +2,7 @@
 import { apportion, contiguousRuns } from '@lockstep/coordinator/cluster/apportion.ts';
 import { decompose } from '@lockstep/shared/protocol/subtree.ts';
 import type { ClusterShape } from './cluster-shape.ts';
-import type { Shares } from './step-simulation.ts';
+import type { Shares } from './simulated-cluster.ts';
 
 /** Shards in proportion to speed, in whole subtrees where possible. Entry 0 is the coordinator's own. */
 export function shareOut(shape: ClusterShape, coordinatorComputes: boolean): Shares {

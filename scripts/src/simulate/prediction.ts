@@ -7,6 +7,7 @@ export type Bottleneck =
   | 'compute'
   | "coordinator's link"
   | "coordinator's sockets"
+  | "nodes' sockets"
   | 'reduction'
   | 'imbalance'
   | 'latency';
@@ -37,6 +38,10 @@ const cures: readonly { readonly name: Bottleneck; readonly cure: (shape: Cluste
       cure: (shape) =>
         withCosts(shape, { encodeByteSeconds: 0, sendByteSeconds: 0, receiveByteSeconds: 0, stepSeconds: 0 }),
     },
+    {
+      name: "nodes' sockets",
+      cure: (shape) => withCosts(shape, { nodeSendByteSeconds: 0, nodeReceiveByteSeconds: 0 }),
+    },
     { name: 'reduction', cure: (shape) => withCosts(shape, { reduceByteSeconds: 0, updateByteSeconds: 0 }) },
     { name: 'latency', cure: (shape) => ({ ...shape, latency: 0 }) },
   ];
@@ -50,7 +55,7 @@ function ideal(shape: ClusterShape, coordinatorComputes: boolean): { images: num
   const images = shape.shards.reduce((sum, samples) => sum + samples, 0);
   const own = coordinatorComputes ? shape.coordinatorThreads : 0;
   const threads = shape.nodes.reduce((sum, { threads: n, speed }) => sum + n * speed, own);
-  const usable = shape.sharedCores === null ? threads : Math.min(threads, shape.sharedCores);
+  const usable = Math.min(threads, shape.shared?.cores ?? threads);
   return { images, rate: usable / shape.costs.imageSeconds };
 }
 

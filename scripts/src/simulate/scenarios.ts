@@ -1,6 +1,6 @@
 /** Clusters that are predicted: how many nodes of which kind, with how much work each. */
 import { largestShardCount } from '@lockstep/shared/protocol/fields.ts';
-import type { ClusterShape, Costs } from './cluster-shape.ts';
+import { type ClusterShape, type Costs, cutBlocks } from './cluster-shape.ts';
 import { predict, type Prediction, spreadNodes } from './prediction.ts';
 import type { Workload } from './workloads.ts';
 
@@ -63,10 +63,12 @@ function shapeFor(
     coordinatorLink: linkBytes(gigabits),
     nodeLink: linkBytes(gigabits),
     latency: options.latency,
-    sharedCores: null,
-    gradientBytes: workload.parameters * bytesPerFloat,
-    weightBytes: workload.totalFloats * bytesPerFloat,
+    shared: null,
+    parts: cutBlocks(
+      workload.parts.map(({ floats, finalAt }) => ({ bytes: floats * bytesPerFloat, finalAt })),
+    ),
+    statisticsBytes: (workload.totalFloats - workload.parameters) * bytesPerFloat,
     shards: Array.from({ length: shards }, () => imagesPerShard),
-    partBytes: 2 ** 20,
+    updatesEarly: true,
   };
 }

@@ -14,12 +14,13 @@ const errors = standardOutput(process.stderr);
 
 async function simulate(flags: Flags): Promise<void> {
   const tell = (text: string) => errors.write(`measuring: ${text}\n`);
-  const calibration = await calibrate(flags.model, flags.calibrationBatch, flags.seconds, tell);
+  const measure = () => calibrate(flags.model, flags.calibrationBatch, flags.seconds, tell);
+  const calibration = await measure();
   const write = (object: object) => writeJsonLine(output, object as { type: string });
   if (flags.format === 'json') write({ type: 'calibration', ...calibration });
-  if (flags.check) return await compare(flags, calibration, write);
+  if (flags.check) return await compare(flags, calibration, measure, tell, write);
   const own = zooWorkload(flags.model, calibration);
-  const workloads: readonly Workload[] = [own, resnet50];
+  const workloads: readonly Workload[] = [own, resnet50(own)];
   const { scenario } = flags;
   const cells = predictAll(workloads, (workload) => costsFor(workload, own, calibration), scenario);
   if (flags.format === 'json') {
@@ -36,15 +37,19 @@ async function simulate(flags: Flags): Promise<void> {
 async function compare(
   flags: Flags,
   calibration: Calibration,
+  measure: () => Promise<Calibration>,
+  tell: (text: string) => void,
   write: (object: object) => void,
 ): Promise<void> {
-  const rows = await check(calibration, {
+  const options = {
     model: flags.model,
     batch: flags.checkBatch,
     shards: flags.checkShards,
     nodeCounts: [1, 2, 3],
     steps: flags.steps,
-  });
+    rounds: flags.rounds,
+  };
+  const rows = await check(calibration, options, measure, tell);
   const missed = rows.filter(({ met }) => !met).length;
   if (flags.format === 'json') {
     for (const row of rows) write({ type: 'check', ...row });

@@ -19,6 +19,7 @@ export const usage = `Predicts the efficiency of a cluster from a measurement on
   --short              two bytes a float on the wire (bf16, f16)
   --seconds S          seconds of each calibration run (default: 5)
   --check              compare with real runs of 1, 2 and 3 nodes on loopback; exit code 1 when one is off by 15 %
+  --rounds N           rounds of that, each between two calibrations; their medians count (default: 3)
   --steps N            steps of each of these runs that count (default: 8)
   --markdown, --json   tables for the README, or one JSON object a line`;
 
@@ -31,6 +32,7 @@ export interface Flags {
   readonly checkBatch: number;
   readonly checkShards: number;
   readonly steps: number;
+  readonly rounds: number;
   readonly format: 'terminal' | 'markdown' | 'json';
   readonly help: boolean;
 }
@@ -58,6 +60,7 @@ export function parseFlags(args: readonly string[]): Flags {
     checkBatch: 48,
     checkShards: 12,
     steps: number('steps', values.steps, true),
+    rounds: number('rounds', values.rounds, true),
     format: values.json ? 'json' : values.markdown ? 'markdown' : 'terminal',
     help: values.help,
   };
@@ -78,6 +81,7 @@ function read(args: readonly string[]) {
         shards: { type: 'string', default: '2' },
         seconds: { type: 'string', default: '5' },
         steps: { type: 'string', default: '8' },
+        rounds: { type: 'string', default: '3' },
         short: { type: 'boolean', default: false },
         check: { type: 'boolean', default: false },
         markdown: { type: 'boolean', default: false },

@@ -41,7 +41,7 @@ export function premises(calibration: Calibration, workload: Workload, options: 
   const { parameters, multiplyAdds, note } = workload;
   return [
     `${workload.title}: ${parameters} parameters, ${(multiplyAdds / 1e9).toFixed(2)}e9 multiply-adds forward; ${note}.`,
-    `Measured here with ${calibration.model}: ${(1000 * calibration.imageSeconds).toFixed(1)} ms an image and thread; reduction ${gigabyte(calibration.reduceByteSeconds)} a summand, optimizer ${gigabyte(calibration.updateByteSeconds)}; encoding ${gigabyte(calibration.encodeByteSeconds)}, sending ${gigabyte(calibration.sendByteSeconds)}, receiving ${gigabyte(calibration.receiveByteSeconds)}; loopback ${(calibration.loopback / 1e6).toFixed(0)} MB/s.`,
+    `Measured here with ${calibration.model}: ${(1000 * calibration.imageSeconds).toFixed(1)} ms an image and thread; reduction ${gigabyte(calibration.reduceByteSeconds)} a summand, optimizer ${gigabyte(calibration.updateByteSeconds)}; encoding ${gigabyte(calibration.encodeByteSeconds)}, sending ${gigabyte(calibration.sendByteSeconds)} and receiving ${gigabyte(calibration.receiveByteSeconds)} at the coordinator, ${gigabyte(calibration.nodeSendByteSeconds)} and ${gigabyte(calibration.nodeReceiveByteSeconds)} at a node; loopback ${(calibration.loopback / 1e6).toFixed(0)} MB/s.`,
     `Nodes of ${threadsPerNode} such threads, ${shardsPerThread} shards of ${imagesPerShard} images a thread, ${bytesPerFloat} bytes a float, ${1000 * latency} ms one way, speeds within ${percent(spread)}.`,
   ].join('\n');
 }
@@ -70,12 +70,13 @@ export function markdownText(cells: readonly Cell[], workload: Workload, options
 }
 
 export function checkText(checks: readonly CheckRow[]): string {
+  const lines = checks.map(({ model, nodes, predicted, measured, ratio, ratios, workRatio, met, others }) => {
+    const figures = `predicted ${predicted.toFixed(1)}, measured ${measured.toFixed(1)} images/s`;
+    const rounds = ratios.map((one) => one.toFixed(2)).join(', ');
+    const work = workRatio === null ? '' : `; of processor time ${workRatio.toFixed(2)}`;
+    const busy = `others wanted ${others.toFixed(1)} cores`;
+    return `${model}, ${nodes} nodes on loopback: ${figures}, ratio of medians ${ratio.toFixed(2)} (rounds ${rounds}${work}; ${busy}): ${met ? 'within' : 'NOT within'} 15 %`;
+  });
   const load = checks[0]?.load ?? 0;
-  const lines = checks
-    .map(({ model, nodes, predicted, measured, ratio, met }) => {
-      const figures = `predicted ${predicted.toFixed(1)}, measured ${measured.toFixed(1)} images/s`;
-      return `${model}, ${nodes} nodes on loopback: ${figures}, ratio ${ratio.toFixed(2)}: ${met ? 'within' : 'NOT within'} 15 %`;
-    })
-    .join('\n');
-  return `${lines}\nload average when it began: ${load.toFixed(1)}, calibration included`;
+  return `${lines.join('\n')}\nload average at the end, all of it included: ${load.toFixed(1)}`;
 }

@@ -1,6 +1,6 @@
 /** Simulated time, processors, threads and links against cases computed by hand. */
 import { EventQueue } from '@lockstep/scripts/src/simulate/event-queue.ts';
-import { Link, Processor, Thread } from '@lockstep/scripts/src/simulate/machines.ts';
+import { Link, Processor, Thread, ThreadPool } from '@lockstep/scripts/src/simulate/machines.ts';
 import test from 'ava';
 import { assertProperty } from '../../helpers/property.ts';
 import fc from 'fast-check';
@@ -59,6 +59,38 @@ test('a thread does one thing at a time, free work at once', (t) => {
   }
   queue.run();
   t.deepEqual(ends, ['a 1', 'b 1', 'c 3']);
+});
+
+test('whichever thread of a pool is free has the next task', (t) => {
+  const queue = new EventQueue();
+  const pool = new ThreadPool(new Processor(queue, 4), 2);
+  const ends: string[] = [];
+  for (const [i, seconds] of [3, 1, 1, 0, 2].entries()) {
+    pool.do(seconds, () => ends.push(`${i} ${queue.now}`));
+  }
+  queue.run();
+  t.deepEqual(ends, ['1 1', '2 2', '3 2', '0 3', '4 4']);
+});
+
+test('others take their part of the cores, and neighbours slow each other down', (t) => {
+  // Three threads on two cores: two thirds of a core for one second of work.
+  const queue = new EventQueue();
+  const busy = new Processor(queue, 2, { others: 2, crowding: 1 });
+  const ends: number[] = [];
+  busy.work(1, () => ends.push(queue.now));
+  queue.run();
+  t.true(close(ends[0] ?? 0, 1.5));
+  t.true(close(busy.busySeconds, 1));
+  // Alone 1 s; two at a time half as long again, and so is their processor time.
+  const again = new EventQueue();
+  const crowded = new Processor(again, 2, { others: 0, crowding: 1.5 });
+  crowded.work(1, () => {
+    crowded.work(1, () => ends.push(again.now));
+    crowded.work(1, () => undefined);
+  });
+  again.run();
+  t.true(close(ends[1] ?? 0, 2.5));
+  t.true(close(crowded.busySeconds, 4));
 });
 
 test('work never gets lost or faster than the cores allow', (t) => {

@@ -1,18 +1,21 @@
 /** One calibration: all costs of this machine, in about half a minute. */
+import { availableParallelism } from 'node:os';
+import { collectGarbageSeldom } from '@lockstep/worker/node/garbage.ts';
 import type { Costs } from '../cluster-shape.ts';
+import { type BackwardTiming, timeBackward } from './backward-timing.ts';
 import { solveReduction, timeSteps } from './compute-costs.ts';
+import { middle } from './middle.ts';
 import { measureWire } from './wire-costs.ts';
 
-export interface Calibration extends Costs {
+export interface Calibration extends Costs, BackwardTiming {
   readonly model: string;
   readonly parameters: number;
   readonly totalFloats: number;
+  /** How much more processor time an image takes when all cores compute. */
+  readonly crowding: number;
   /** Bytes a second between two processes of this machine. */
   readonly loopback: number;
 }
-
-/** Of the three passes of a step two are backward: their gradients become final layer by layer. */
-const backwardShare = 2 / 3;
 
 /** Shards of the two runs from whose difference the reduction is found. */
 const [few, many] = [2, 8] as const;
@@ -24,6 +27,7 @@ export async function calibrate(
   seconds: number,
   tell: (text: string) => void,
 ): Promise<Calibration> {
+  collectGarbageSeldom();
   tell('frames over loopback');
   const wire = await measureWire(100);
   tell('a step with hardly any bytes');
@@ -32,6 +36,12 @@ export async function calibrate(
   const two = await timeSteps({ model, batch, shards: few }, seconds);
   tell(`${model} in ${many} shards`);
   const eight = await timeSteps({ model, batch, shards: many }, seconds);
+  tell(`${model} on all cores`);
+  const cores = availableParallelism();
+  const shards = cores * Math.ceil(many / cores);
+  const all = await timeSteps({ model, batch: (shards * batch) / many, shards }, seconds, cores);
+  tell(`${model}, call by call`);
+  const backward = await timeBackward(model, batch / many);
   const bytes = 4 * two.parameters;
   const reduction = solveReduction(
     { shards: few, seconds: two.restSeconds },
@@ -45,9 +55,36 @@ export async function calibrate(
     parameters: two.parameters,
     totalFloats: two.totalFloats,
     imageSeconds: eight.imageSeconds,
-    backwardShare,
+    ...backward,
     ...reduction,
     ...bytesCosts,
+    crowding: Math.max(1, all.processorImageSeconds / eight.processorImageSeconds),
     loopback: bandwidth,
+  };
+}
+
+/** Figure by figure the median of several calibrations: what disturbs one of them does not decide. */
+export function typical(calibrations: readonly Calibration[]): Calibration {
+  const at = (of: (calibration: Calibration) => number): number => middle(calibrations.map(of));
+  const first = calibrations[0];
+  if (first === undefined) throw new RangeError('no calibration');
+  return {
+    ...first,
+    imageSeconds: at((one) => one.imageSeconds),
+    backwardShare: at((one) => one.backwardShare),
+    parts: first.parts.map(({ floats }, i) => ({
+      floats,
+      finalAt: at(({ parts }) => parts[i]?.finalAt ?? 1),
+    })),
+    reduceByteSeconds: at((one) => one.reduceByteSeconds),
+    updateByteSeconds: at((one) => one.updateByteSeconds),
+    encodeByteSeconds: at((one) => one.encodeByteSeconds),
+    sendByteSeconds: at((one) => one.sendByteSeconds),
+    receiveByteSeconds: at((one) => one.receiveByteSeconds),
+    nodeSendByteSeconds: at((one) => one.nodeSendByteSeconds),
+    nodeReceiveByteSeconds: at((one) => one.nodeReceiveByteSeconds),
+    stepSeconds: at((one) => one.stepSeconds),
+    crowding: at((one) => one.crowding),
+    loopback: at((one) => one.loopback),
   };
 }

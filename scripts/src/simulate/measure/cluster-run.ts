@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { median } from '@lockstep/coordinator/plan/program-timing.ts';
 import type { ClusterStatus } from '@lockstep/coordinator/cluster/cluster-status.ts';
 import { LineProcess } from '../../peers/line-process.ts';
+import { processSeconds } from './process-time.ts';
 
 export interface ClusterRun {
   readonly model: string;
@@ -31,6 +32,8 @@ const patience = 120;
 export interface ClusterFigures {
   /** Median of a step. */
   readonly seconds: number;
+  /** Processor time of a step, of all processes together; null where the system does not tell. */
+  readonly processorSeconds: number | null;
   /** Means of a step and node, towards the end of the run. */
   readonly bytesDown: number;
   readonly bytesUp: number;
@@ -57,6 +60,9 @@ export async function measureCluster(run: ClusterRun): Promise<ClusterFigures> {
     const stolen: number[] = [];
     let url = '';
     let status: ClusterStatus | null = null;
+    let before: number | null = null;
+    let after: number | null = null;
+    const used = () => processSeconds([coordinator, ...joined].map(({ id }) => id));
     for (;;) {
       const event = JSON.parse(await coordinator.nextLine(patience)) as Record<string, unknown>;
       if (event['type'] === 'listening') {
@@ -68,12 +74,17 @@ export async function measureCluster(run: ClusterRun): Promise<ClusterFigures> {
       }
       if (event['type'] === 'step') seconds.push(event['seconds'] as number);
       if (event['type'] === 'step' && seconds.length === steps + warmUp - 2) status = await askStatus(url);
+      if (event['type'] === 'step' && seconds.length === warmUp) before = await used();
+      // Before the last one: then everybody leaves.
+      if (event['type'] === 'step' && seconds.length === steps + warmUp - 1) after = await used();
       if (event['type'] === 'stolen') stolen.push(event['step'] as number);
       if (event['type'] === 'error') throw new Error(String(event['message']));
       if (event['type'] === 'result') {
         const { members = [] } = status ?? {};
         return {
           seconds: median(seconds.slice(warmUp)),
+          processorSeconds:
+            before === null || after === null || steps < 2 ? null : (after - before) / (steps - 1),
           bytesDown: median(members.map(({ bytesDown }) => bytesDown)),
           bytesUp: median(members.map(({ bytesUp }) => bytesUp)),
           stolen: stolen.filter((step) => step > warmUp).length,

@@ -12,6 +12,8 @@ export interface StepTimes {
   /** Medians over the steps that count. */
   readonly imageSeconds: number;
   readonly restSeconds: number;
+  /** Processor time of everything, for each image of the steps that count. */
+  readonly processorImageSeconds: number;
 }
 
 export interface MeasuredNetwork {
@@ -24,10 +26,12 @@ export interface MeasuredNetwork {
 const warmUp = 3;
 
 /**
- * Times steps on one thread for about `seconds`: arithmetic, and everything else a step holds. On a machine that
- * others use as well the wall clock counts them in; so both are scaled to the processor time of this process.
+ * Times steps for about `seconds`: arithmetic, and everything else a step holds. On a machine that others use as well
+ * the wall clock counts them in; so both are scaled to the processor time of this process.
+ *
+ * @param threads with more than one only the processor time means anything
  */
-export async function timeSteps(network: MeasuredNetwork, seconds: number): Promise<StepTimes> {
+export async function timeSteps(network: MeasuredNetwork, seconds: number, threads = 1): Promise<StepTimes> {
   const recipe = parseRecipe({
     model: network.model,
     dataset: 'synthetic',
@@ -36,7 +40,7 @@ export async function timeSteps(network: MeasuredNetwork, seconds: number): Prom
   });
   const dataset = await openDataset(recipe.dataset, { fetchIfMissing: false });
   const kernels = await chooseKernels(recipe.arithmetic);
-  const session = await openSession({ recipe, dataset, threads: 1, kernels });
+  const session = await openSession({ recipe, dataset, threads, kernels });
   const { truth, workforce, layout } = session;
   try {
     truth.begin(recipe.seed);
@@ -68,12 +72,14 @@ export async function timeSteps(network: MeasuredNetwork, seconds: number): Prom
       if (images.length >= 3 && now - begun > seconds * 1000) enough.abort();
     });
     const wall = (performance.now() - wallBegun) / 1000;
-    const own = Math.min(1, (processorSeconds() - processorBegun) / wall);
+    const processor = processorSeconds() - processorBegun;
+    const own = Math.min(1, processor / wall);
     return {
       parameters: layout.parameterCount,
       totalFloats: layout.totalCount,
       imageSeconds: median(images) * own,
       restSeconds: median(rests) * own,
+      processorImageSeconds: processor / (images.length * network.batch),
     };
   } finally {
     await session.close();

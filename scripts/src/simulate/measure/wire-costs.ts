@@ -2,15 +2,21 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
-import { decodeFloats } from '@lockstep/shared/protocol/dtype.ts';
+import { InboxPool } from '@lockstep/coordinator/cluster/inbox-pool.ts';
+import { instantiateKernels } from '@lockstep/shared/kernels/instance.ts';
+import { parseRecipe } from '@lockstep/shared/recipe.ts';
 import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
+import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
+import { Store } from '@lockstep/worker/rank/store.ts';
 import { warmUpBytes, WebSocketServer } from './web-socket.ts';
 
 export interface WireCosts {
   readonly encodeByteSeconds: number;
   readonly sendByteSeconds: number;
   readonly receiveByteSeconds: number;
+  readonly nodeSendByteSeconds: number;
+  readonly nodeReceiveByteSeconds: number;
   /** Bytes a second from one process to the other, with both sides' work. */
   readonly bandwidth: number;
 }
@@ -33,9 +39,28 @@ function encodeSeconds(): number {
   return (times.toSorted((a, b) => a - b)[20] as number) / part.byteLength;
 }
 
+/** Takes a part of a gradient as the coordinator does: into the store, where a kernel looks at every float. */
+async function openInbox(): Promise<(payload: Uint8Array) => void> {
+  const store = Store.allocate({
+    parameterCount: part.length,
+    totalCount: part.length,
+    batchNormChannels: 0,
+    shardsPerStep: 1,
+    state: [],
+    ranks: 1,
+    scratchBytes: 0,
+    inboxes: 1,
+  });
+  const { module } = await chooseKernels(parseRecipe({}).arithmetic);
+  const pool = new InboxPool({ store, storeKernels: instantiateKernels(module, store.arena.memory) });
+  const inbox = pool.take();
+  return (payload) => void pool.fill(inbox, 0, payload.length / 4, payload, 'f32');
+}
+
 /** Sends `megabytes` each way between this process and another one. @throws Error when the other one fails */
 export async function measureWire(megabytes: number): Promise<WireCosts> {
   const total = megabytes * part.byteLength;
+  const take = await openInbox();
   const server = new WebSocketServer({
     host: '127.0.0.1',
     port: 0,
@@ -55,7 +80,6 @@ export async function measureWire(megabytes: number): Promise<WireCosts> {
     server.once('connection', (socket) => {
       socket.binaryType = 'nodebuffer';
       const frame = Buffer.from(encodeFrame({ type: 'part' }, part));
-      const target = new Float32Array(part.length);
       let begun = Number.NaN;
       let before = Number.NaN;
       let sendSeconds = Number.NaN;
@@ -80,7 +104,7 @@ export async function measureWire(megabytes: number): Promise<WireCosts> {
           seconds = (performance.now() - begun) / 1000;
           sendSeconds = processorSeconds() - before;
         }
-        if (message.payload.length > 0) return void decodeFloats(message.payload, 'f32', target);
+        if (message.payload.length > 0) return take(message.payload);
         if (message.header['type'] === 'begin') {
           receiveBefore = processorSeconds();
           return;
@@ -89,8 +113,10 @@ export async function measureWire(megabytes: number): Promise<WireCosts> {
         const times = message.header as { receiveSeconds: number; sendSeconds: number };
         resolve({
           encodeByteSeconds: encodeSeconds(),
-          sendByteSeconds: (sendSeconds + times.sendSeconds) / 2 / total,
-          receiveByteSeconds: (times.receiveSeconds + received) / 2 / total,
+          sendByteSeconds: sendSeconds / total,
+          receiveByteSeconds: received / total,
+          nodeSendByteSeconds: times.sendSeconds / total,
+          nodeReceiveByteSeconds: times.receiveSeconds / total,
           bandwidth: total / seconds,
         });
       });

@@ -2,14 +2,17 @@
  * The other end of the wire measurement, a process of its own: takes frames as a node does, or sends as one does,
  * and tells how much processor time that took. `node wire-peer.ts URL BYTES`.
  */
-import { decodeFloats } from '@lockstep/shared/protocol/dtype.ts';
+import { widenFloats } from '@lockstep/shared/protocol/dtype.ts';
 import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
+import { collectGarbageSeldom } from '@lockstep/worker/node/garbage.ts';
 import { warmUpBytes, WebSocket } from './web-socket.ts';
+
+collectGarbageSeldom();
 
 const [url = '', size = '0'] = process.argv.slice(2);
 const total = Number(size);
-const target = new Float32Array(defaultLimits.partBytes / 4);
+const target = new Float32Array(new SharedArrayBuffer(defaultLimits.partBytes));
 const largest = largestFrameBytes(defaultLimits);
 
 function processorSeconds(): number {
@@ -34,7 +37,8 @@ socket.on('message', (data: Buffer) => {
     received = 0;
     return;
   }
-  decodeFloats(frame.payload, 'f32', target.subarray(0, frame.payload.length / 4));
+  // As a node puts weights into its store: nobody looks at them.
+  widenFloats(frame.payload, 'f32', target.subarray(0, frame.payload.length / 4));
   received += frame.payload.length;
   if (received < total || Number.isNaN(before)) return;
   const receiveSeconds = processorSeconds() - before;
