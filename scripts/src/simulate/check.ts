@@ -18,6 +18,8 @@ export interface Comparison {
   readonly measuredWork: number | null;
   /** Threads of others that wanted a core. */
   readonly others: number;
+  /** Shards that were taken over from somebody slow, perhaps computed twice: the simulation knows no such thing. */
+  readonly stolen: number;
 }
 
 export interface CheckRow {
@@ -30,10 +32,14 @@ export interface CheckRow {
   readonly ratio: number;
   /** Of each round. */
   readonly ratios: readonly number[];
+  /** Their median. The two of a round are of about the same load, the two medians of the rounds need not be. */
+  readonly pairedRatio: number;
   /** Of the medians of processor time, measured to predicted, so that it errs to the same side; null: unknown. */
   readonly workRatio: number | null;
   readonly met: boolean;
   readonly others: number;
+  /** In all rounds together. */
+  readonly stolen: number;
   /** Threads that wanted a core in the last minute of all. */
   readonly load: number;
 }
@@ -110,6 +116,7 @@ export async function check(
         predictedWork: step.busySeconds,
         measuredWork: figures.processorSeconds,
         others,
+        stolen: figures.stolen,
       });
     }
   }
@@ -132,17 +139,20 @@ export function rowOf(
   const measured = batch / middle(comparisons.map((one) => one.measured));
   const works = comparisons.map(({ measuredWork }) => measuredWork).filter((work) => work !== null);
   const ratio = predicted / measured;
+  const ratios = comparisons.map((one) => one.measured / one.predicted);
   return {
     model,
     nodes,
     predicted,
     measured,
     ratio,
-    ratios: comparisons.map((one) => one.measured / one.predicted),
+    ratios,
+    pairedRatio: middle(ratios),
     workRatio:
       works.length === 0 ? null : middle(works) / middle(comparisons.map((one) => one.predictedWork)),
     met: Math.abs(ratio - 1) <= tolerance,
     others: middle(comparisons.map(({ others }) => others)),
+    stolen: comparisons.reduce((sum, { stolen }) => sum + stolen, 0),
     load: loadavg()[0] ?? 0,
   };
 }

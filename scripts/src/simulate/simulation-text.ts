@@ -70,12 +70,13 @@ export function markdownText(cells: readonly Cell[], workload: Workload, options
 }
 
 export function checkText(checks: readonly CheckRow[]): string {
-  const lines = checks.map(({ model, nodes, predicted, measured, ratio, ratios, workRatio, met, others }) => {
+  const lines = checks.map((row) => {
+    const { model, nodes, predicted, measured, ratio, ratios, pairedRatio, workRatio, met } = row;
     const figures = `predicted ${predicted.toFixed(1)}, measured ${measured.toFixed(1)} images/s`;
-    const rounds = ratios.map((one) => one.toFixed(2)).join(', ');
+    const rounds = `rounds ${ratios.map((one) => one.toFixed(2)).join(', ')}, their median ${pairedRatio.toFixed(2)}`;
     const work = workRatio === null ? '' : `; of processor time ${workRatio.toFixed(2)}`;
-    const busy = `others wanted ${others.toFixed(1)} cores`;
-    return `${model}, ${nodes} nodes on loopback: ${figures}, ratio of medians ${ratio.toFixed(2)} (rounds ${rounds}${work}; ${busy}): ${met ? 'within' : 'NOT within'} 15 %`;
+    const around = `others wanted ${row.others.toFixed(1)} cores; taken over ${row.stolen} times`;
+    return `${model}, ${nodes} nodes on loopback: ${figures}, ratio of medians ${ratio.toFixed(2)}: ${met ? 'within' : 'NOT within'} 15 % (${rounds}${work}; ${around})`;
   });
   const load = checks[0]?.load ?? 0;
   return `${lines.join('\n')}\nload average at the end, all of it included: ${load.toFixed(1)}`;

@@ -78,13 +78,23 @@ test('the cluster on loopback has all bytes of the model', (t) => {
 });
 
 test('a row compares medians, and one disturbed round does not decide', (t) => {
-  const round = { nodes: 2, predicted: 1, measured: 1.1, predictedWork: 2, measuredWork: 2.1, others: 1 };
+  const round = {
+    nodes: 2,
+    predicted: 1,
+    measured: 1.1,
+    predictedWork: 2,
+    measuredWork: 2.1,
+    others: 1,
+    stolen: 1,
+  };
   const rounds = [round, { ...round, measured: 9, measuredWork: 4 }, { ...round, measured: 1 }];
   const row = rowOf({ model: 'm', batch: 10 }, 2, rounds);
   t.true(near(row.ratio, 1.1));
   t.true(row.met);
   t.true(near(row.workRatio ?? 0, 1.05));
   t.deepEqual(row.ratios, [1.1, 9, 1]);
+  t.true(near(row.pairedRatio, 1.1));
+  t.is(row.stolen, 3);
   t.false(rowOf({ model: 'm', batch: 10 }, 2, [{ ...round, measured: 1.2 }]).met);
   t.is(rowOf({ model: 'm', batch: 10 }, 2, [{ ...round, measuredWork: null }]).workRatio, null);
 });
