@@ -2,6 +2,13 @@
 
 /** Images a second of one rank, before anything was measured. */
 const firstGuess = 100;
+/**
+ * What ranks tell of their work leaves out what every step costs whatever it holds: by the clock whoever has fewer
+ * shards seems slower, gets fewer still, and stays there. But a member is not believed to be more than so many times as
+ * fast as it was seen to be.
+ */
+const trust = 2;
+
 /** Share of a new measurement. */
 const smoothing = 0.35;
 
@@ -20,6 +27,7 @@ export class MemberRecord {
   private startedAt: number | null = null;
   private stepShards = 0;
   private stepSamples = 0;
+  private stepSeconds = 0;
   private doneAt = 0;
   private movedAt = Number.NEGATIVE_INFINITY;
 
@@ -29,7 +37,7 @@ export class MemberRecord {
     this.guess = guess;
   }
 
-  /** Images a second of all its ranks, transfer included. */
+  /** Images a second of all its ranks while they work. */
   get imagesPerSecond(): number {
     return this.perRank === null ? (this.guess ?? firstGuess * this.ranks) : this.perRank * this.ranks;
   }
@@ -43,8 +51,9 @@ export class MemberRecord {
     this.startedAt ??= now;
   }
 
-  /** A shard was delivered. */
-  delivered(samples: number, now: number): void {
+  /** A shard was delivered. @param seconds that a rank says to have worked on it */
+  delivered(samples: number, seconds: number, now: number): void {
+    this.stepSeconds += seconds;
     this.shards += 1;
     this.samples += samples;
     this.stepShards += 1;
@@ -69,11 +78,14 @@ export class MemberRecord {
       // Ranks work side by side, a shard is never split: the last round may leave some of them idle.
       const rounds = Math.ceil(this.stepShards / this.ranks);
       const seconds = (this.doneAt - this.startedAt) / 1000 / rounds;
-      const rate = this.stepSamples / this.stepShards / seconds;
+      const seen = this.stepSamples / this.stepShards / seconds;
+      const told = this.stepSeconds > 0 ? this.stepSamples / this.stepSeconds : seen;
+      const rate = Math.min(told, trust * seen);
       this.perRank = this.perRank === null ? rate : this.perRank + smoothing * (rate - this.perRank);
     }
     this.startedAt = null;
     this.stepShards = 0;
     this.stepSamples = 0;
+    this.stepSeconds = 0;
   }
 }

@@ -31,9 +31,9 @@ export interface Theft {
 const late = { factor: 2.5, seconds: 0.3 } as const;
 
 /**
- * Taking over has to gain a quarter of a shard's time: it splits a subtree, so that two sums travel instead of one.
+ * Taking over has to gain more than half of a shard's time: it splits a subtree, so that two sums travel instead of one.
  */
-const gain = 1.25;
+const gain = 1.6;
 
 /**
  * An idle member and everybody else's outstanding work: is there something that it would finish earlier? Shards

@@ -101,7 +101,9 @@ export class WorkSettlement {
       store();
       current.releases.push(release);
       const now = performance.now();
-      for (const { samples } of reports) record.delivered(samples, now);
+      for (const { samples, loadSeconds, computeSeconds } of reports) {
+        record.delivered(samples, loadSeconds + computeSeconds, now);
+      }
     } else {
       record.late += sum.width;
     }
