@@ -10,7 +10,7 @@ import type { Step } from './program.ts';
 export const largestPartCount = 8;
 
 /** Below this many floats a part costs more than it gains. */
-const smallestPart = 32_768;
+const smallestPart = 16_384;
 
 /** Floats [from, to) of the flat gradient. */
 export interface GradientRange {
