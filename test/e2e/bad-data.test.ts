@@ -159,7 +159,7 @@ test.serial('what does not fit into 4 GiB is refused with the figure: at once, u
           '--shards',
           '512',
         ].concat(['--out', join(folder, 'run')]),
-        /512 shards.* need a store of 2\d\.\d+ GiB.*Take fewer shardsPerStep/,
+        /512 shards.* need a store of 1\d\.\d+ GiB.*Take fewer shardsPerStep/,
       ],
     ];
     for (const [args, says] of cases) {
