@@ -76,8 +76,7 @@ const sum = (counts: Iterable<number>): number => [...counts].reduce((a, b) => a
 
 for (const [model, ...flags] of [
   ['lenet5'],
-  ['resnet8', '--wire-dtype', 'bf16'],
-  ['resnet8', '--batch-norm', 'sync'],
+  ['resnet8', '--batch-norm', 'sync', '--wire-dtype', 'bf16'],
 ] as const) {
   test.serial(`${[model, ...flags].join(' ')}: two nodes, own threads and a node, nobody at all`, (t) =>
     withFolder(async (folder) => {

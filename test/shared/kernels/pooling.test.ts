@@ -106,7 +106,8 @@ test('average pooling divides by the real cells', (t) => {
       checkCalls(
         made.harness,
         [made.average, made.averageBackward],
-        [tensorOutput('y', made.y, 1e-6, 0.1), tensorOutput('dx', made.dx, 1e-6, 0.1)],
+        // One element may be many times the root mean square: two roundings of it are more than 1e-6 of that.
+        [tensorOutput('y', made.y, 4e-6, 0.1), tensorOutput('dx', made.dx, 4e-6, 0.1)],
       );
     }),
     { includeErrorInReport: true },
