@@ -4,7 +4,6 @@ import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import { examineMachine } from '@lockstep/worker/node/fingerprints.ts';
 import { gradientBlocks } from '@lockstep/shared/protocol/blocks.ts';
 import { collectGarbageSeldom } from '@lockstep/worker/node/garbage.ts';
-import { otherSide, type Side } from '@lockstep/worker/rank/store.ts';
 import { measureSpeed } from '@lockstep/worker/rank/speed-trial.ts';
 import type { RunListener } from '../metrics/events.ts';
 import type { WorkforceFactory } from '../session.ts';
@@ -50,7 +49,6 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
     const weights = new WeightsBroadcast({ store, layout, dtype, limits, hashEvery });
     const members = new Map<Guest, NodeMember>();
     const inboxes = new InboxPool(host);
-    let side: Side = 0;
     const begun = performance.now();
     let closing = false;
     const workforce: ClusterWorkforce = new ClusterWorkforce({
@@ -64,11 +62,10 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
       blocks: gradientBlocks(layout, dtype, limits),
       onUpdated: (range) => {
         if (members.size === 0) return;
-        const frame = weights.ahead(range, otherSide(side));
+        const frame = weights.ahead(range);
         for (const member of members.values()) member.sendAhead(frame);
       },
-      onPublish: (step, published) => {
-        side = published;
+      onPublish: (step, side) => {
         weights.publish(step, side);
         for (const member of members.values()) member.sendWeights();
       },

@@ -1,4 +1,5 @@
 /** The threads of this process as a member in batch-norm mode `sync`. */
+import { shardsOf } from '@lockstep/shared/protocol/subtree.ts';
 import type { StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
 import type { RankHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { Side } from '@lockstep/worker/rank/store.ts';
@@ -6,7 +7,6 @@ import { SyncCrew } from '@lockstep/worker/rank/sync-crew.ts';
 import type { PointTotal } from '../reduce/sync-step.ts';
 import type { Member, MemberEvents, Work } from './member.ts';
 import { MemberRecord } from './member-record.ts';
-import { shardsOf } from './step-ledger.ts';
 
 export class LocalSyncMember implements Member {
   readonly id = 0;
@@ -47,7 +47,7 @@ export class LocalSyncMember implements Member {
   }
 
   give(work: Work): void {
-    const shards = shardsOf(work.subtrees);
+    const shards = work.subtrees.flatMap(shardsOf);
     for (const shard of shards) this.works.set(shard, work);
     this.crew.add(shards.map((shard) => ({ shard })));
     const singles = shards.map((from) => ({ from, width: 1 }));
@@ -64,11 +64,11 @@ export class LocalSyncMember implements Member {
 
   /** All shards of a step advance together. */
   begunOf(work: Work): number {
-    return shardsOf(work.subtrees).length;
+    return work.subtrees.flatMap(shardsOf).length;
   }
 
   takeBack(work: Work): boolean {
-    const shards = shardsOf(work.subtrees).filter((shard) => this.works.get(shard) === work);
+    const shards = work.subtrees.flatMap(shardsOf).filter((shard) => this.works.get(shard) === work);
     for (const shard of shards) this.works.delete(shard);
     this.crew.remove(shards);
     return shards.length > 0;

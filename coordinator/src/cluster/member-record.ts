@@ -42,10 +42,6 @@ export class MemberRecord {
     return this.perRank === null ? (this.guess ?? firstGuess * this.ranks) : this.perRank * this.ranks;
   }
 
-  get measured(): boolean {
-    return this.perRank !== null;
-  }
-
   /** Work was given. @param now milliseconds */
   started(now: number): void {
     this.startedAt ??= now;

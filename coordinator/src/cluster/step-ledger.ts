@@ -1,5 +1,5 @@
 /** The shards of one step: which are counted, by whom, and what is out. */
-import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
+import { shardsOf } from '@lockstep/shared/protocol/subtree.ts';
 import type { Cover, ShardReport } from '@lockstep/worker/rank/tasks.ts';
 import { decideFailure, type Failure, type FailureDecision } from './failure.ts';
 import type { Work } from './member.ts';
@@ -36,12 +36,12 @@ export class StepLedger {
 
   /** Shards of a piece of work that are not counted. */
   openShards({ subtrees }: Pick<Work, 'subtrees'>): number[] {
-    return shardsOf(subtrees).filter((shard) => !this.isCounted(shard));
+    return subtrees.flatMap(shardsOf).filter((shard) => !this.isCounted(shard));
   }
 
   /** Shards that are neither counted nor given to anybody. */
   free(): number[] {
-    const out = new Set([...this.works.values()].flatMap(({ subtrees }) => shardsOf(subtrees)));
+    const out = new Set([...this.works.values()].flatMap(({ subtrees }) => subtrees.flatMap(shardsOf)));
     const all = this.reports.keys();
     return [...all].filter((shard) => this.reports[shard] === null && !out.has(shard));
   }
@@ -58,7 +58,7 @@ export class StepLedger {
    */
   count(sum: Cover, reports: readonly ShardReport[]): boolean {
     const { from, width } = sum;
-    const shards = shardsOf([sum]);
+    const shards = shardsOf(sum);
     if (shards.every((shard) => this.isCounted(shard))) return false;
     // Subtrees nest or are apart: whatever is counted of it lies inside it.
     for (const cover of this.counted.values()) {
@@ -84,8 +84,4 @@ export class StepLedger {
   decide(shard: number, present: readonly number[]): FailureDecision {
     return decideFailure({ shard, failures: this.failures.get(shard) ?? [], present });
   }
-}
-
-export function shardsOf(subtrees: readonly Subtree[]): number[] {
-  return subtrees.flatMap(({ from, width }) => Array.from({ length: width }, (_, i) => from + i));
 }

@@ -10,7 +10,7 @@ import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import type { WireDtype } from '@lockstep/shared/protocol/messages.ts';
 import { cutParts, type Part } from '@lockstep/shared/protocol/ranges.ts';
-import type { Side, Store } from '@lockstep/worker/rank/store.ts';
+import { otherSide, type Side, type Store } from '@lockstep/worker/rank/store.ts';
 
 /** A piece of a step's weights, ready to be sent. */
 export interface WeightsFrame {
@@ -63,9 +63,9 @@ export class WeightsBroadcast {
     return this.isHashed(this.step);
   }
 
-  /** A piece of the weights that the step after the current one will begin with. @param side where it lies */
-  ahead(range: Part, side: Side): WeightsFrame {
-    return this.encode(this.step + 1, range, side);
+  /** A piece of the weights that the step after the current one will begin with: it lies on the other side. */
+  ahead(range: Part): WeightsFrame {
+    return this.encode(this.step + 1, range, otherSide(this.side));
   }
 
   /** The frames of the current step. */

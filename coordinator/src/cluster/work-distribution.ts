@@ -2,13 +2,12 @@
  * Who has which work of the step: gives out what nobody has, lets idle members take over from slow ones, takes back.
  * Deciders say what; this file carries it out and tells of it.
  */
-import { decompose } from '@lockstep/shared/protocol/subtree.ts';
+import { decompose, shardsOf } from '@lockstep/shared/protocol/subtree.ts';
 import type { RunListener } from '../metrics/events.ts';
 import { apportion, contiguousRuns, type Hand } from './apportion.ts';
 import type { Member, Work } from './member.ts';
 import { decideGoingOn } from './presence.ts';
 import { decideTheft, type Outstanding } from './steal.ts';
-import { shardsOf } from './step-ledger.ts';
 import type { StepInProgress } from './step-in-progress.ts';
 
 /** Most pieces that the shards of one member are given in. */
@@ -63,7 +62,7 @@ export class WorkDistribution {
   forget(member: Member, reason: string): void {
     const lost = this.worksOf(member);
     for (const work of lost) this.current?.ledger.works.delete(work.id);
-    const shards = shardsOf(lost.flatMap(({ subtrees }) => subtrees));
+    const shards = lost.flatMap(({ subtrees }) => subtrees.flatMap(shardsOf));
     if (shards.length > 0)
       this.decide(`shards ${shards.join(', ')} of ${member.name} go to others: ${reason}`);
   }
@@ -111,7 +110,7 @@ export class WorkDistribution {
   private assign(current: StepInProgress, member: Member, shards: readonly number[]): void {
     const leaves = current.tasks.size;
     const subtrees = contiguousRuns(shards).flatMap((run) =>
-      member.sums ? decompose(leaves, run) : shardsOf([run]).map((from) => ({ from, width: 1 })),
+      member.sums ? decompose(leaves, run) : shardsOf(run).map((from) => ({ from, width: 1 })),
     );
     if (current.sync !== null && !current.audience.has(member)) {
       current.audience.add(member);
@@ -217,7 +216,7 @@ function outstandingOf(
   allowed: (shard: number) => boolean,
   age: number,
 ): Outstanding {
-  const counted = shardsOf(work.subtrees).length - open.length;
+  const counted = work.subtrees.flatMap(shardsOf).length - open.length;
   const begun = open.slice(0, Math.max(0, member.begunOf(work) - counted));
   return { id: work.id, shards: open.filter(allowed), begun: begun.filter(allowed).length, age };
 }

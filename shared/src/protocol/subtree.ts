@@ -21,6 +21,11 @@ export function isSubtree(leaves: number, { from, width }: Subtree): boolean {
   return start === from && size === width;
 }
 
+/** Numbers of the shards of a subtree, in order. */
+export function shardsOf({ from, width }: Subtree): number[] {
+  return Array.from({ length: width }, (_, i) => from + i);
+}
+
 /** The fewest subtrees whose union is the shards [from, from + width), from left to right. */
 export function decompose(leaves: number, { from, width }: Subtree): Subtree[] {
   const found: Subtree[] = [];

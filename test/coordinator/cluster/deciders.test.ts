@@ -9,9 +9,9 @@ import {
   decideStart,
 } from '@lockstep/coordinator/cluster/presence.ts';
 import { type Busy, decideTheft } from '@lockstep/coordinator/cluster/steal.ts';
-import { shardsOf, StepLedger } from '@lockstep/coordinator/cluster/step-ledger.ts';
+import { StepLedger } from '@lockstep/coordinator/cluster/step-ledger.ts';
 import { decideToken, tokensAgree } from '@lockstep/coordinator/cluster/token.ts';
-import { decompose, summationSchedule } from '@lockstep/shared/protocol/subtree.ts';
+import { decompose, shardsOf, summationSchedule } from '@lockstep/shared/protocol/subtree.ts';
 import test from 'ava';
 import fc from 'fast-check';
 import { assertProperty } from '../../helpers/property.ts';
@@ -109,7 +109,7 @@ test('a ledger counts every shard once, whatever sums come in which order, and i
       const ledger = new StepLedger(3, shards);
       const sums = [...order, { from: 0, width: leaves }].flatMap((range) => decompose(leaves, range));
       for (const [i, subtree] of sums.entries()) {
-        const reports = shardsOf([subtree]).map((shard) => ({
+        const reports = shardsOf(subtree).map((shard) => ({
           ...({
             kind: 'shard',
             shard,

@@ -66,3 +66,12 @@ export async function checkDigest(
   const found = await digestBytes('sha256', bytes);
   return found === sha256 ? null : { file: path, quality: 'SHA-256', expected: sha256, found };
 }
+
+/** Checks a file that has just come from its source: what it holds, then its digest. */
+export async function checkFile(
+  entry: DatasetEntry,
+  file: SourceFile,
+  bytes: Uint8Array,
+): Promise<FileFault | null> {
+  return checkStructure(entry, file, bytes, file.name) ?? (await checkDigest(file, bytes, file.name, null));
+}

@@ -7,7 +7,7 @@ import { mkdir, open, readdir, rename, rm, statfs } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { DatasetEntry } from './catalogue.ts';
 import { dataCorrupt } from './data-trouble.ts';
-import { checkDigest, checkStructure } from './file-check.ts';
+import { checkFile } from './file-check.ts';
 import { diskFull, writeTrouble } from './file-trouble.ts';
 import { digestBytes } from './integrity.ts';
 import { type CachedFile, type Manifest, manifestName } from './manifest.ts';
@@ -96,8 +96,7 @@ export async function installFiles(
       signal?.throwIfAborted();
       onProgress?.({ phase: 'convert', doneBytes, totalBytes, file: file.name });
       const bytes = await read(file);
-      const fault =
-        checkStructure(entry, file, bytes, file.name) ?? (await checkDigest(file, bytes, file.name, null));
+      const fault = await checkFile(entry, file, bytes);
       if (fault !== null) throw dataCorrupt(entry, fault);
       await writeFlushed(join(folder, file.name + ending), bytes);
       files.push({

@@ -5,7 +5,7 @@ import { dataCorrupt } from './data-trouble.ts';
 import type { Dataset } from './dataset.ts';
 import { DatasetBuilder } from './dataset-builder.ts';
 import { openSourceReader } from './fetch-dataset.ts';
-import { checkDigest, checkStructure } from './file-check.ts';
+import { checkFile } from './file-check.ts';
 
 /**
  * @param from whatever `lockstep data NAME --from` takes
@@ -17,8 +17,7 @@ export async function openSources(entry: DatasetEntry, from: string, signal?: Ab
   for (const file of entry.files) {
     signal?.throwIfAborted();
     const bytes = await read(file);
-    const fault =
-      checkStructure(entry, file, bytes, file.name) ?? (await checkDigest(file, bytes, file.name, null));
+    const fault = await checkFile(entry, file, bytes);
     if (fault !== null) throw dataCorrupt(entry, fault);
     await builder.take(file, bytes);
   }

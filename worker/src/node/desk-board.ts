@@ -112,7 +112,3 @@ export class DeskBoard {
 export function keyOf(assignment: number): string {
   return `assignment ${assignment}`;
 }
-
-export function shardsOf({ from, width }: Subtree): number[] {
-  return Array.from({ length: width }, (_, i) => from + i);
-}

@@ -1,7 +1,8 @@
 /** Single tasks of a desk for its ranks: a shard, tried again when a rank is lost; parts left to sum; an evaluation. */
 import { gradientParts } from '@lockstep/shared/model/gradient-parts.ts';
 import type { CoordinatorMessage } from '@lockstep/shared/protocol/messages.ts';
-import { type DeskBoard, type OpenSubtree, shardsOf } from './desk-board.ts';
+import { shardsOf } from '@lockstep/shared/protocol/subtree.ts';
+import { type DeskBoard, type OpenSubtree } from './desk-board.ts';
 import type { SubtreeSender } from './subtree-sender.ts';
 import { sideOf } from './weights-shelf.ts';
 

@@ -5,9 +5,10 @@
  */
 import type { CoordinatorMessage } from '@lockstep/shared/protocol/messages.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
+import { shardsOf } from '@lockstep/shared/protocol/subtree.ts';
 import { watchParts } from '../rank/part-watch.ts';
 import { SyncCrew } from '../rank/sync-crew.ts';
-import { DeskBoard, type DeskSetup, keyOf, type OpenSubtree, shardsOf } from './desk-board.ts';
+import { DeskBoard, type DeskSetup, keyOf, type OpenSubtree } from './desk-board.ts';
 import type { Outbox } from './outbox.ts';
 import { RankErrands, type ShardJob } from './rank-errands.ts';
 import { SubtreeSender } from './subtree-sender.ts';

@@ -3,8 +3,9 @@ import { gradientParts } from '@lockstep/shared/model/gradient-parts.ts';
 import { bytesPerFloat } from '@lockstep/shared/protocol/dtype.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import { cutParts } from '@lockstep/shared/protocol/ranges.ts';
+import { shardsOf } from '@lockstep/shared/protocol/subtree.ts';
 import type { FinishedPart } from '../rank/part-watch.ts';
-import { type DeskBoard, keyOf, type OpenSubtree, shardsOf } from './desk-board.ts';
+import { type DeskBoard, keyOf, type OpenSubtree } from './desk-board.ts';
 import { subtreeMoments } from './subtree-moments.ts';
 
 export interface SenderEvents {
