@@ -6,4 +6,12 @@
 import fc from 'fast-check';
 
 const given = process.env['LOCKSTEP_TEST_SEED'] ?? (process.env['CI'] ? '20261124' : undefined);
-if (given !== undefined) fc.configureGlobal({ ...fc.readConfigureGlobal(), seed: Number(given) });
+
+/** Milliseconds. Where one case takes a second, making a counterexample small could go on for hours. */
+const interruptAfterTimeLimit = 120_000;
+
+fc.configureGlobal({
+  ...fc.readConfigureGlobal(),
+  interruptAfterTimeLimit,
+  ...(given === undefined ? {} : { seed: Number(given) }),
+});

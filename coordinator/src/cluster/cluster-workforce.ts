@@ -28,6 +28,9 @@ import { WorkDistribution } from './work-distribution.ts';
 import { WorkSettlement } from './work-settlement.ts';
 import type { LostListener, StepOptions, Workforce } from './workforce.ts';
 
+/** A block of so many floats is updated in a fifth of a millisecond, less than it took to send it. */
+const mainThreadFloats = 2 ** 16;
+
 export interface ClusterSetup {
   readonly host: RankHost;
   /** Whether the threads of this process compute shards, or only reduce. */
@@ -156,12 +159,11 @@ export class ClusterWorkforce implements Workforce {
   ): Promise<ShardReport[] | null> {
     this.settlement.stepIsOver();
     const { blocks, onUpdated } = this.setup;
-    const run = (task: SliceTask): Promise<SliceReport> => this.own.untilDone(task);
     const early = new EarlyUpdates({
       shards: tasks.length,
       blocks,
       updateOf: updateOf ?? null,
-      run,
+      run: (task) => this.updateBlock(task),
       onUpdated,
     });
     const current = beginStep(tasks, this.setup.sync, this.setup.host, this.local, early);
@@ -221,6 +223,12 @@ export class ClusterWorkforce implements Workforce {
 
   close(): Promise<void> {
     return this.own.close();
+  }
+
+  /** Small blocks here and now: handing one to a rank, and hearing of it, takes longer than to do it. */
+  private async updateBlock(task: SliceTask): Promise<SliceReport> {
+    const isSmall = task.to - task.from <= mainThreadFloats;
+    return isSmall ? this.setup.host.updateSlice(task) : this.own.untilDone(task);
   }
 
   private get nodeCount(): number {

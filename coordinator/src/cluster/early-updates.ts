@@ -57,6 +57,11 @@ export class EarlyUpdates {
     if (block.shards === this.setup.shards) this.begin(block);
   }
 
+  /** A whole sum lies in its slot, perhaps without having come in pieces. */
+  arrivedWhole(sum: Cover): void {
+    for (const block of this.setup.blocks) this.arrived(block, sum);
+  }
+
   /** What lies in a slot is not to be used any more. @returns whether a block that has begun may still read it */
   forget(slot: number): boolean {
     let isUsed = false;

@@ -85,6 +85,22 @@ test('sums that overlap do not count twice, and what is forgotten may come again
   t.false(early.forget(8));
 });
 
+test('a whole sum counts for every block, but not twice for those that came in pieces', (t) => {
+  const { early, begun } = started();
+  early.arrived(last, right);
+  early.arrivedWhole(left);
+  t.deepEqual(
+    begun.map(({ from, covers }) => [from, covers]),
+    [[last.from, [left, right]]],
+  );
+  early.arrived(middle, right);
+  early.arrivedWhole(right);
+  t.deepEqual(
+    begun.map(({ from }) => from),
+    [last.from, middle.from, first.from],
+  );
+});
+
 test('a range less others is what none of them holds', (t) => {
   const ends = fc.uniqueArray(fc.integer({ min: 0, max: 60 }), { minLength: 0, maxLength: 12 });
   assertProperty(

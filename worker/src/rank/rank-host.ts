@@ -7,7 +7,9 @@ import type { Dataset } from '../data/dataset.ts';
 import type { KernelChoice } from './kernel-choice.ts';
 import { RankPool } from './rank-pool.ts';
 import { arenaBytesOf, baysOf, modelFor, storeShapeOf } from './run-shape.ts';
+import { SliceSums } from './slice-sums.ts';
 import { inboxesFor, Store } from './store.ts';
+import type { SliceReport, SliceTask } from './tasks.ts';
 
 export interface HostOptions {
   readonly recipe: Recipe;
@@ -32,6 +34,8 @@ export interface RankHost {
   readonly pool: RankPool;
   /** Over the store, for this thread. */
   readonly storeKernels: KernelInstance;
+  /** Sums and updates a slice in this thread: for slices so small that a rank's answer would take longer. */
+  readonly updateSlice: (task: SliceTask) => SliceReport;
   readonly arenaBytes: number;
 }
 
@@ -60,5 +64,15 @@ export async function startHost(options: HostOptions): Promise<RankHost> {
   };
   const pool = await RankPool.start(setup, threads);
   const storeKernels = instantiateKernels(kernels.module, store.arena.memory);
-  return { model, layout, store, pool, storeKernels, arenaBytes };
+  const here = { store, storeKernels, account: () => {}, setup: { recipe, index: threads } };
+  const sums = new SliceSums(here);
+  return {
+    model,
+    layout,
+    store,
+    pool,
+    storeKernels,
+    updateSlice: (task) => sums.update(task),
+    arenaBytes,
+  };
 }

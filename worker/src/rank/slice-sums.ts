@@ -4,9 +4,15 @@ import { bytesPerFloat } from '@lockstep/shared/protocol/dtype.ts';
 import { summationSchedule } from '@lockstep/shared/protocol/subtree.ts';
 import { align } from '@lockstep/shared/model/memory-plan.ts';
 import { updateCall } from '@lockstep/shared/optimizer/rule.ts';
+import type { Recipe } from '@lockstep/shared/recipe.ts';
 import { chunkFloats, otherSide, scheduleBytes } from './store.ts';
 import type { Cover, SliceReport, SliceTask, SubtreeOutlet } from './tasks.ts';
 import type { Workbench } from './workbench.ts';
+
+/** What sums and updates need: that of a rank, or of the main thread, which has a scratch of its own. */
+export type SliceTools = Pick<Workbench, 'store' | 'storeKernels' | 'account'> & {
+  readonly setup: { readonly recipe: Recipe; readonly index: number };
+};
 
 /** A range of the flat gradient. */
 interface Range {
@@ -40,14 +46,14 @@ function orderOf(leaves: number, covers: readonly Cover[]): Int32Array {
 }
 
 export class SliceSums {
-  private readonly bench: Workbench;
+  private readonly bench: SliceTools;
   private readonly dtype: number;
   /** Byte offsets in the store of this rank's summed chunk, order of summation and scratch. */
   private readonly sum: number;
   private readonly schedule: number;
   private readonly scratch: number;
 
-  constructor(bench: Workbench) {
+  constructor(bench: SliceTools) {
     this.bench = bench;
     const { layout } = bench.store;
     this.dtype = dtypeCodes[bench.setup.recipe.wireDtype];

@@ -70,7 +70,7 @@ export interface StoreLayout extends StoreShape {
   /** int32: see `StoreControl`. */
   readonly control: number;
   readonly controlWords: number;
-  /** For each rank: a summed chunk, the order of summation, then the tree's scratch. */
+  /** For each rank, then for the main thread: a summed chunk, the order of summation, the tree's scratch. */
   readonly scratch: number;
   readonly rankScratchBytes: number;
   readonly bytes: number;
@@ -114,7 +114,7 @@ export function layOutStore(shape: StoreShape): StoreLayout {
   const control = place(4 * controlWords);
   const rankScratchBytes =
     align(4 * chunkFloats) + scheduleBytes(shape.shardsPerStep) + align(shape.scratchBytes);
-  const scratch = place(rankScratchBytes * shape.ranks);
+  const scratch = place(rankScratchBytes * (shape.ranks + 1));
   return {
     ...shape,
     weights,
