@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { ErrorCode } from '@lockstep/shared/base/errors.ts';
 import { receiveFromNode } from '@lockstep/shared/protocol/door.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
+import { freeReceived, ReceivedChunks } from '@lockstep/shared/protocol/frame-pool.ts';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import type { CoordinatorToNode, NodeToCoordinator } from '@lockstep/shared/protocol/messages.ts';
 import {
@@ -34,6 +35,7 @@ export class NodeLink {
   bytesReceived = 0;
   private readonly socket: WebSocket;
   private readonly events: LinkEvents;
+  private readonly chunks = new ReceivedChunks();
   private ended = false;
 
   constructor(socket: WebSocket, raw: Socket, limits: Limits, events: LinkEvents) {
@@ -43,8 +45,12 @@ export class NodeLink {
     this.guard = openNodeGuard(limits, performance.now());
     this.outbox = new Outbox(socket, limits.partBytes);
     socket.binaryType = 'nodebuffer';
-    raw.on('data', (bytes: Buffer) => this.countBytes(bytes.length));
-    socket.on('message', (data, binary) => this.take(data as Buffer, binary));
+    // The WebSocket listens already, so it has a chunk before this does.
+    raw.on('data', (bytes: Buffer) => {
+      this.countBytes(bytes.length);
+      this.chunks.add(bytes);
+    });
+    socket.on('message', (data, binary) => this.take(this.chunks.take(data as Buffer), binary));
     socket.on('error', (error: Error & { code?: string }) => {
       const tooLarge = error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH';
       this.end(tooLarge ? 'FRAME_TOO_LARGE' : 'FRAME_MALFORMED', error.message);
@@ -61,9 +67,10 @@ export class NodeLink {
     if (!this.ended) this.outbox.urgent(encodeFrame(message, ...payload));
   }
 
-  /** Puts a frame that is already made behind what waits. */
-  push(key: string, frame: Uint8Array): void {
-    if (!this.ended) this.outbox.push({ key, frame: () => frame });
+  /** Puts a frame that is already made behind what waits. @param done its bytes are not needed here any more */
+  push(key: string, frame: Uint8Array, done: () => void = () => {}): void {
+    if (this.ended) done();
+    else this.outbox.push({ key, frame: () => frame, done });
   }
 
   /** Whether the peer keeps the times; drops it when it does not. @param paused this process itself slept */
@@ -120,6 +127,8 @@ export class NodeLink {
     if (received.kind !== 'accept') return;
     try {
       this.events.onMessage(received.message, received.payload);
+      // Its floats have been copied to where they belong.
+      if (received.message.type === 'gradient-part') freeReceived(data);
     } catch (thrown) {
       // A defect of ours that one node brings to light must not end the run of all.
       this.drop('INTERNAL', thrown instanceof Error ? thrown.message : String(thrown));

@@ -81,7 +81,8 @@ export class NodeMember implements Member {
   }
 
   /** Sends a piece of the weights of the step to come. */
-  sendAhead({ step, from, bytes }: WeightsFrame): void {
+  sendAhead(frame: WeightsFrame): void {
+    const { step, from } = frame;
     // While it has the wrong weights it gets no others than those it has to prove.
     if (!this.fit) return;
     if (this.aheadStep !== step) {
@@ -91,7 +92,7 @@ export class NodeMember implements Member {
       this.aheadStep = step;
     }
     this.ahead.add(from);
-    this.guest.link.push('weights', bytes);
+    this.push(frame);
   }
 
   give(work: Work, samplesOf: (shard: number) => number): void {
@@ -174,7 +175,12 @@ export class NodeMember implements Member {
       link.guard = noteHashAsked(link.guard, weights.step);
       this.expected.set(weights.step, weights.sha256);
     }
-    for (const { bytes } of frames) link.push('weights', bytes);
+    for (const frame of frames) this.push(frame);
+  }
+
+  private push({ shared }: WeightsFrame): void {
+    shared.use();
+    this.guest.link.push('weights', shared.bytes, () => shared.done());
   }
 
   private takePart(message: NodeMessage<'gradient-part'>, payload: Uint8Array): void {

@@ -6,7 +6,8 @@ import { createHash } from 'node:crypto';
 import type { Layout } from '@lockstep/shared/model/layout.ts';
 import { gradientBlocks } from '@lockstep/shared/protocol/blocks.ts';
 import { narrowFloats, roundFloats } from '@lockstep/shared/protocol/dtype.ts';
-import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
+import { encodeFrameIn } from '@lockstep/shared/protocol/frame.ts';
+import { FramePool, SharedFrame } from '@lockstep/shared/protocol/frame-pool.ts';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import type { WireDtype } from '@lockstep/shared/protocol/messages.ts';
 import { cutParts, type Part } from '@lockstep/shared/protocol/ranges.ts';
@@ -17,7 +18,8 @@ export interface WeightsFrame {
   readonly step: number;
   /** First float. */
   readonly from: number;
-  readonly bytes: Uint8Array;
+  /** Its memory is lent: see `SharedFrame`. */
+  readonly shared: SharedFrame;
 }
 
 export interface BroadcastSetup {
@@ -37,6 +39,7 @@ export class WeightsBroadcast {
   /** Of the newest step, by first float; those of the next one while it is not committed. */
   private encoded = new Map<number, WeightsFrame>();
   private encodedStep = -1;
+  private readonly pool = new FramePool();
   private side: Side = 0;
   private expected: string | null = null;
   step = -1;
@@ -95,6 +98,7 @@ export class WeightsBroadcast {
 
   private encode(step: number, piece: Part, side: Side): WeightsFrame {
     if (this.encodedStep !== step) {
+      for (const { shared } of this.encoded.values()) shared.done();
       this.encoded = new Map();
       this.encodedStep = step;
     }
@@ -107,7 +111,9 @@ export class WeightsBroadcast {
 
   private frame(step: number, { from, to }: Part, side: Side, hash: boolean): WeightsFrame {
     const { store, dtype } = this.setup;
-    const bytes = narrowFloats(store.weights(side).subarray(from, to), dtype);
-    return { step, from, bytes: encodeFrame({ type: 'weights', step, from, to, dtype, hash }, bytes) };
+    const floats = narrowFloats(store.weights(side).subarray(from, to), dtype);
+    const header = { type: 'weights', step, from, to, dtype, hash };
+    const bytes = encodeFrameIn((size) => this.pool.take(size), header, floats);
+    return { step, from, shared: new SharedFrame(bytes, this.pool) };
   }
 }

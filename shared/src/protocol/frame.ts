@@ -42,12 +42,22 @@ function checksum(lengthBytes: Uint8Array, rest: readonly Uint8Array[]): number 
   return rest.reduce((sum, bytes) => crc32(bytes, sum), crc32(lengthBytes));
 }
 
+/** Where a frame is made; the memory may hold anything. @param bytes its size */
+type Allocate = (bytes: number) => Uint8Array<ArrayBuffer>;
+
+const fresh: Allocate = (bytes) => new Uint8Array(bytes);
+
 /** Writes prefix, header and padding into a frame of `frameBytes`; the checksum is still to come. */
-function writeHead(header: Header, payloadBytes: number): { frame: Uint8Array; headBytes: number } {
+function writeHead(
+  header: Header,
+  payloadBytes: number,
+  allocate: Allocate,
+): { frame: Uint8Array<ArrayBuffer>; headBytes: number } {
   const packed = packer.pack(header);
   const headBytes = prefixBytes + padded(packed.length);
-  const frame = new Uint8Array(headBytes + payloadBytes);
+  const frame = allocate(headBytes + payloadBytes);
   frame.set(packed, prefixBytes);
+  frame.fill(0, prefixBytes + packed.length, headBytes);
   new DataView(frame.buffer).setUint32(0, packed.length, true);
   return { frame, headBytes };
 }
@@ -59,15 +69,24 @@ function writeChecksum(head: Uint8Array, payload: readonly Uint8Array[]): void {
 
 /** A frame in one block of memory; the payload is the views' bytes, one behind the other. */
 export function encodeFrame(header: Header, ...payload: readonly ArrayBufferView[]): Uint8Array<ArrayBuffer> {
+  return encodeFrameIn(fresh, header, ...payload);
+}
+
+/** As `encodeFrame`, in memory that the caller finds. */
+export function encodeFrameIn(
+  allocate: Allocate,
+  header: Header,
+  ...payload: readonly ArrayBufferView[]
+): Uint8Array<ArrayBuffer> {
   const size = payload.reduce((sum, view) => sum + view.byteLength, 0);
-  const { frame, headBytes } = writeHead(header, size);
+  const { frame, headBytes } = writeHead(header, size, allocate);
   let at = headBytes;
   for (const view of payload) {
     frame.set(bytesOf(view), at);
     at += view.byteLength;
   }
   writeChecksum(frame, []);
-  return frame as Uint8Array<ArrayBuffer>;
+  return frame;
 }
 
 /**
@@ -76,7 +95,7 @@ export function encodeFrame(header: Header, ...payload: readonly ArrayBufferView
  */
 export function encodeFrameParts(header: Header, ...payload: readonly ArrayBufferView[]): Uint8Array[] {
   const views = payload.map(bytesOf);
-  const { frame: head } = writeHead(header, 0);
+  const { frame: head } = writeHead(header, 0, fresh);
   writeChecksum(head, views);
   return [head, ...views];
 }

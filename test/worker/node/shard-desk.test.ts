@@ -1,4 +1,4 @@
-/** A desk with real ranks: weights that turn out to be wrong come again, for the same step, and leave no trace. */
+/** A desk with real ranks: wrong weights that come again, for the same step, and shards that ranks have in hand. */
 import { createHash } from 'node:crypto';
 import { initialise } from '@lockstep/shared/model/initialisation.ts';
 import { decodeFrame } from '@lockstep/shared/protocol/frame.ts';
@@ -6,6 +6,7 @@ import { defaultLimits } from '@lockstep/shared/protocol/limits.ts';
 import type { NodeToCoordinator } from '@lockstep/shared/protocol/messages.ts';
 import { parseRecipe, type Recipe } from '@lockstep/shared/recipe.ts';
 import { Outbox } from '@lockstep/worker/node/outbox.ts';
+import { tasksPerRank } from '@lockstep/worker/node/errand-queue.ts';
 import { outboxCount, ShardDesk } from '@lockstep/worker/node/shard-desk.ts';
 import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
 import { type RankHost, startHost } from '@lockstep/worker/rank/rank-host.ts';
@@ -20,7 +21,7 @@ const whole = { from: 0, width: shards };
 class Bench {
   readonly desk: ShardDesk;
   /** Types of what was sent, with their assignments. */
-  readonly sent: { readonly type: string; readonly assignment: number }[] = [];
+  readonly sent: { readonly type: string; readonly assignment: number; readonly begun?: number }[] = [];
   private readonly gradient: Float32Array;
   private readonly unanswered = new Set<number>();
   private wake: () => void = () => {};
@@ -76,6 +77,13 @@ class Bench {
     return assignment;
   }
 
+  /** What was told of an assignment's begun shards. */
+  progress(assignment: number): number[] {
+    return this.sent.flatMap((one) =>
+      one.type === 'progress' && one.assignment === assignment ? [one.begun ?? Number.NaN] : [],
+    );
+  }
+
   async has(type: string, assignment: number): Promise<void> {
     while (!this.sent.some((one) => one.type === type && one.assignment === assignment))
       await new Promise<void>((resolve) => (this.wake = resolve));
@@ -117,7 +125,7 @@ async function withHost(
   const module = await compileKernels('fma-narrow');
   const kernels = { build: 'fma-narrow', module, fingerprint: '', reason: 'a test asks for it' } as const;
   const outboxes = outboxCount(threads, recipe);
-  const host = await startHost({ recipe, dataset, threads, kernels, state: [], outboxes });
+  const host = await startHost({ recipe, dataset, threads, kernels, state: [], outboxes, tasksPerRank });
   // A rank that computes keeps no process alive.
   const alive = setInterval(() => {}, 1000);
   try {
@@ -201,3 +209,46 @@ for (const batchNorm of ['shard', 'sync'] as const) {
     }),
   );
 }
+
+test.serial(
+  'a rank has its next shard in hand: taken back before it begins, given again, or lost with it',
+  (t) => {
+    const recipe = parseRecipe({
+      model: 'resnet8',
+      dataset: 'synthetic',
+      batchSize: 32,
+      shardsPerStep: shards,
+    });
+    return withHost(recipe, 1, async (host) => {
+      const right = initialise(host.layout, 1);
+      const bench = new Bench(recipe, host);
+      bench.weights(5, right);
+      const first = bench.assign(5);
+      t.is(bench.desk.computing, 1);
+      t.is(bench.desk.queued, shards - 1);
+      const expected = await bench.done(first);
+      const begun = bench.progress(first);
+      t.deepEqual(begun, [1, 2, 3, 4], 'each shard is told of when its turn has come');
+      for (const pause of [0, 1, 3, 9, 27]) {
+        const other = new Bench(recipe, host);
+        other.weights(5, right);
+        const given = other.assign(5);
+        await new Promise((resolve) => setTimeout(resolve, pause));
+        other.desk.revoke(given);
+        t.is(await other.done(other.assign(5)), expected, `after ${pause} ms`);
+        other.desk.close();
+        await other.desk.idle();
+      }
+      for (const how of ['throw', 'exit', 'exit-midway'] as const) {
+        const other = new Bench(recipe, host);
+        other.weights(5, right);
+        await host.pool.failNext(0, how);
+        t.is(await other.done(other.assign(5)), expected, how);
+        other.desk.close();
+        await other.desk.idle();
+      }
+      bench.desk.close();
+      await bench.desk.idle();
+    });
+  },
+);

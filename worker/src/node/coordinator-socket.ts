@@ -1,4 +1,5 @@
 /** The WebSocket to a coordinator: how it is opened, and what it means when that fails. */
+import { ReceivedChunks } from '@lockstep/shared/protocol/frame-pool.ts';
 import { largestFrameBytes, type Limits } from '@lockstep/shared/protocol/limits.ts';
 import { WebSocket } from 'ws';
 
@@ -9,7 +10,11 @@ export interface SocketSetup {
   readonly limits: Limits;
 }
 
-export function connect({ url, ca, limits }: SocketSetup): WebSocket {
+/** @param onMessage messages that came, in memory of their own */
+export function connect(
+  { url, ca, limits }: SocketSetup,
+  onMessage: (data: Buffer, binary: boolean) => void,
+): WebSocket {
   const socket = new WebSocket(url, {
     perMessageDeflate: false,
     maxPayload: largestFrameBytes(limits),
@@ -19,6 +24,12 @@ export function connect({ url, ca, limits }: SocketSetup): WebSocket {
     ...(ca === null ? {} : { ca }),
   });
   socket.binaryType = 'nodebuffer';
+  const chunks = new ReceivedChunks();
+  socket.on('upgrade', ({ socket: raw }) => {
+    // Not before: the WebSocket has to have a chunk before this does.
+    socket.once('open', () => raw.on('data', (bytes: Buffer) => chunks.add(bytes)));
+  });
+  socket.on('message', (data, binary) => onMessage(chunks.take(data as Buffer), binary));
   return socket;
 }
 

@@ -13,6 +13,8 @@ import {
   openCoordinatorGuard,
 } from '@lockstep/shared/protocol/coordinator-guard.ts';
 import { receiveFromCoordinator } from '@lockstep/shared/protocol/door.ts';
+import { narrowFloats } from '@lockstep/shared/protocol/dtype.ts';
+import { freeReceived } from '@lockstep/shared/protocol/frame-pool.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import type {
@@ -84,7 +86,7 @@ export class NodeSession {
     this.workplace = setup.workplace;
     this.guard = openCoordinatorGuard(setup.limits, performance.now());
     this.tickedAt = performance.now();
-    this.socket = connect(setup);
+    this.socket = connect(setup, (data, binary) => this.take(data, binary));
     this.outbox = new Outbox(this.socket, setup.limits.partBytes);
     this.socket.on('upgrade', ({ socket }: { socket: Socket }) => {
       socket.on('data', () => {
@@ -98,7 +100,6 @@ export class NodeSession {
       this.send(setup.hello);
       this.startTicking(setup.limits.heartbeatEvery);
     });
-    this.socket.on('message', (data, binary) => this.take(data as Buffer, binary));
     this.socket.on('error', (error: NodeJS.ErrnoException) => {
       const { code, advice } = explain(error);
       this.end('lost', code, error.message, advice);
@@ -131,6 +132,7 @@ export class NodeSession {
     if (received.kind === 'ignore') return;
     try {
       this.act(received.message, received.payload);
+      if (received.message.type === 'weights') freeReceived(data);
     } catch (thrown) {
       const { code, message } = asLockstepError(thrown);
       this.breakOff(code, message);
@@ -179,10 +181,8 @@ export class NodeSession {
     if (this.guard.weights?.whole !== true) return;
     if (message.hash) {
       const weights = desk.weights(message.step);
-      const sha256 = createHash('sha256').update(
-        new Uint8Array(weights.buffer, weights.byteOffset, weights.byteLength),
-      );
-      this.send({ type: 'weights-hash', step: message.step, sha256: sha256.digest('hex') });
+      const sha256 = createHash('sha256').update(narrowFloats(weights, 'f32')).digest('hex');
+      this.send({ type: 'weights-hash', step: message.step, sha256 });
     }
     desk.weightsComplete(message.step);
   }

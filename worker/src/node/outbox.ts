@@ -14,6 +14,8 @@ export interface Outgoing {
   readonly key: string;
   /** The frame; null when it turned out that there is none to send. Called once. */
   readonly frame: () => Uint8Array | null;
+  /** Called once, when the frame's bytes are not needed any more: it is sent, or taken back. */
+  readonly done?: () => void;
 }
 
 export class Outbox {
@@ -49,7 +51,9 @@ export class Outbox {
 
   /** Takes back what has not been made yet. */
   takeBack(key: string): void {
+    const taken = this.queue.filter((item) => item.key === key);
     this.queue = this.queue.filter((item) => item.key !== key);
+    for (const { done } of taken) done?.();
   }
 
   holds(key: string): boolean {
@@ -73,12 +77,14 @@ export class Outbox {
 
   private pump(): void {
     while (this.queue.length > 0 && this.wire.bufferedAmount < this.highWater) {
-      const frame = (this.queue.shift() as Outgoing).frame();
-      if (frame !== null) this.transmit(frame);
+      const { frame, done } = this.queue.shift() as Outgoing;
+      const bytes = frame();
+      if (bytes !== null) this.transmit(bytes, done);
+      else done?.();
     }
   }
 
-  private transmit(frame: Uint8Array): void {
+  private transmit(frame: Uint8Array, done?: () => void): void {
     if (this.unsent === 0) {
       this.movedAt = this.now();
       this.busySince = this.movedAt;
@@ -86,6 +92,7 @@ export class Outbox {
     this.unsent += 1;
     this.bytesSent += frame.length;
     this.wire.send(frame, () => {
+      done?.();
       this.unsent -= 1;
       this.movedAt = this.now();
       if (this.unsent === 0 && this.busySince !== null) {

@@ -10,7 +10,8 @@ import { watchParts } from '../rank/part-watch.ts';
 import { SyncCrew } from '../rank/sync-crew.ts';
 import { DeskBoard, type DeskSetup, keyOf, type OpenSubtree } from './desk-board.ts';
 import type { Outbox } from './outbox.ts';
-import { RankErrands, type ShardJob } from './rank-errands.ts';
+import { ErrandQueue } from './errand-queue.ts';
+import { RankErrands } from './rank-errands.ts';
 import { SubtreeSender } from './subtree-sender.ts';
 import { sideOf, WeightsShelf } from './weights-shelf.ts';
 
@@ -32,9 +33,7 @@ export class ShardDesk {
   private readonly errands: RankErrands;
   /** Told when the last message about an assignment has been sent. */
   private readonly onFinished: (assignment: number) => void;
-  private jobs: ShardJob[] = [];
-  private evaluations: CoordinatorMessage<'evaluate'>[] = [];
-  private busyRanks = 0;
+  private readonly queue: ErrandQueue;
   /** In batch-norm mode `sync`, else null. */
   private readonly crew: SyncCrew | null;
   private crewStep = -1;
@@ -55,6 +54,7 @@ export class ShardDesk {
     this.shelf = new WeightsShelf(setup.host.store);
     this.sender = new SubtreeSender(this.board, events);
     this.errands = new RankErrands(this.board, this.sender, events);
+    this.queue = new ErrandQueue(this.board, this.shelf, this.errands, () => this.pump());
     this.crew =
       setup.recipe.batchNorm === 'sync'
         ? new SyncCrew(setup.host, true, {
@@ -70,11 +70,11 @@ export class ShardDesk {
   }
 
   get computing(): number {
-    return this.busyRanks;
+    return this.queue.computing;
   }
 
   get queued(): number {
-    return this.jobs.length + this.evaluations.length;
+    return this.queue.waiting;
   }
 
   get computeSeconds(): number {
@@ -139,14 +139,13 @@ export class ShardDesk {
   }
 
   evaluate(message: CoordinatorMessage<'evaluate'>): void {
-    this.evaluations.push(message);
+    this.queue.addEvaluation(message);
     this.pump();
   }
 
   /** Takes work back: what is not begun is not begun; what is half sent is not finished. */
   revoke(assignment: number): void {
     this.discard(assignment);
-    this.evaluations = this.evaluations.filter((message) => message.assignment !== assignment);
     this.board.evaluating.delete(assignment);
     this.pump();
   }
@@ -156,14 +155,14 @@ export class ShardDesk {
     const { board } = this;
     board.closed = true;
     for (const { assignment } of board.open.slice()) this.discard(assignment);
-    this.evaluations = [];
+    this.queue.dropEvaluations();
     for (const shard of board.running.keys()) board.setup.host.store.control.revoke(shard);
   }
 
   /** Resolves when no rank works for this desk any more: the ranks may then have another one. */
   async idle(): Promise<void> {
     await this.crew?.end();
-    while (this.busyRanks > 0) await new Promise((resolve) => setTimeout(resolve, 5));
+    while (!this.queue.isIdle) await new Promise((resolve) => setTimeout(resolve, 5));
   }
 
   /** Work of a new step: what ranks still do for an older one is of no use. */
@@ -212,7 +211,7 @@ export class ShardDesk {
     const { board } = this;
     const gone = board.open.filter((open) => open.assignment === assignment);
     board.open = board.open.filter((open) => open.assignment !== assignment);
-    this.jobs = this.jobs.filter(({ open }) => open.assignment !== assignment);
+    this.queue.drop(assignment);
     board.outbox.takeBack(keyOf(assignment));
     for (const open of gone) board.letGo(open);
     if (this.crew !== null && gone.length > 0)
@@ -223,28 +222,7 @@ export class ShardDesk {
     const { board } = this;
     if (board.closed || this.turning || this.shelf.isDistrusted) return;
     for (const open of board.open) if (open.outbox === null && !this.begin(open)) break;
-    const { size } = board.setup.host.pool;
-    while (this.busyRanks < size) {
-      const done = this.nextErrand();
-      if (done === null) return;
-      this.busyRanks += 1;
-      void done.finally(() => {
-        this.busyRanks -= 1;
-        this.pump();
-      });
-    }
-  }
-
-  /** Begins what a rank should do next: shards before evaluations. @returns when it ends; null: there is nothing */
-  private nextErrand(): Promise<void> | null {
-    const job = this.jobs.shift();
-    if (job !== undefined) {
-      this.board.noteBegun(job.open.assignment, 1);
-      return this.errands.shard(job);
-    }
-    const at = this.evaluations.findIndex(({ step }) => step === this.shelf.step);
-    const [evaluation] = at < 0 ? [] : this.evaluations.splice(at, 1);
-    return evaluation === undefined ? null : this.errands.evaluation(evaluation);
+    this.queue.pump();
   }
 
   /** Opens an outbox for a subtree and queues its shards. @returns false when it has to wait */
@@ -276,7 +254,7 @@ export class ShardDesk {
       return true;
     }
     board.noteBegun(open.assignment, shards.length - missing.length);
-    for (const shard of missing) this.jobs.push({ shard, open });
+    this.queue.addShards(missing.map((shard) => ({ shard, open })));
     this.errands.sumLeftOver(open);
     return true;
   }

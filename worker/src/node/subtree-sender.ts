@@ -1,7 +1,8 @@
 /** How a subtree's results leave the node: its sum part by part, its points in mode `sync`, and that it is done. */
 import { gradientParts } from '@lockstep/shared/model/gradient-parts.ts';
 import { bytesPerFloat } from '@lockstep/shared/protocol/dtype.ts';
-import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
+import { encodeFrame, encodeFrameIn } from '@lockstep/shared/protocol/frame.ts';
+import { FramePool } from '@lockstep/shared/protocol/frame-pool.ts';
 import { cutParts } from '@lockstep/shared/protocol/ranges.ts';
 import { shardsOf } from '@lockstep/shared/protocol/subtree.ts';
 import type { FinishedPart } from '../rank/part-watch.ts';
@@ -21,6 +22,7 @@ export class SubtreeSender {
   private readonly board: DeskBoard;
   private readonly events: SenderEvents;
   private readonly partCount: number;
+  private readonly pool = new FramePool();
 
   constructor(board: DeskBoard, events: SenderEvents) {
     this.board = board;
@@ -50,13 +52,18 @@ export class SubtreeSender {
     }
     const { wireDtype: dtype, limits, host } = this.board.setup;
     for (const cut of cutParts(from, to, dtype, limits)) {
+      const header = { type: 'gradient-part', assignment, step, subtree: index, ...cut, dtype };
+      let made: Uint8Array<ArrayBuffer> | null = null;
       this.board.outbox.push({
         key: keyOf(assignment),
-        frame: () =>
-          encodeFrame(
-            { type: 'gradient-part', assignment, step, subtree: index, ...cut, dtype },
-            host.store.outbox(outbox, cut.from, cut.to, bytesPerFloat[dtype]),
-          ),
+        frame: () => {
+          const floats = host.store.outbox(outbox, cut.from, cut.to, bytesPerFloat[dtype]);
+          made = encodeFrameIn((size) => this.pool.take(size), header, floats);
+          return made;
+        },
+        done: () => {
+          if (made !== null) this.pool.give(made);
+        },
       });
     }
     open.parts += 1;

@@ -1,4 +1,5 @@
 /** Everything a node needs for one run: model, data, ranks. It outlives a connection, not a run. */
+import { tasksPerRank } from './errand-queue.ts';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
 import type { CoordinatorMessage } from '@lockstep/shared/protocol/messages.ts';
@@ -81,7 +82,7 @@ export async function openWorkplace(
     );
   }
   const outboxes = outboxCount(threads, recipe);
-  const host = await startHost({ recipe, dataset, threads, kernels, state: [], outboxes });
+  const host = await startHost({ recipe, dataset, threads, kernels, state: [], outboxes, tasksPerRank });
   const imagesPerSecond = await measureSpeed(host, recipe, dataset.train.count);
   return { recipe, recipeSha256: recipeSha256(recipe), dataset, host, imagesPerSecond };
 }

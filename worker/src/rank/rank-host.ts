@@ -23,6 +23,8 @@ export interface HostOptions {
   readonly takesSums?: boolean;
   /** Subtrees whose sums may be under way at a time; only a node that sends them has any. */
   readonly outboxes?: number;
+  /** Tasks that a rank may have at a time; 1 when absent. */
+  readonly tasksPerRank?: number;
   /** Two shards share a gradient slot: only where the ranks of this process compute all of them. */
   readonly sharedSlots?: boolean;
 }
@@ -62,7 +64,7 @@ export async function startHost(options: HostOptions): Promise<RankHost> {
     storeLayout: store.layout,
     profiled: options.profiled ?? false,
   };
-  const pool = await RankPool.start(setup, threads);
+  const pool = await RankPool.start(setup, threads, options.tasksPerRank);
   const storeKernels = instantiateKernels(kernels.module, store.arena.memory);
   const here = { store, storeKernels, account: () => {}, setup: { recipe, index: threads } };
   const sums = new SliceSums(here);

@@ -27,7 +27,7 @@ export class RankPool {
   private closing = false;
   private starting: PromiseWithResolvers<void> | null = Promise.withResolvers<void>();
 
-  private constructor(setup: PoolSetup, size: number) {
+  private constructor(setup: PoolSetup, size: number, tasksPerRank: number) {
     this.size = size;
     this.setup = setup;
     this.apis = Array.from({ length: size }, () => null);
@@ -35,7 +35,7 @@ export class RankPool {
       filename: fileURLToPath(new URL('rank-thread.ts', import.meta.url)),
       minThreads: size,
       maxThreads: size,
-      concurrentTasksPerWorker: 1,
+      concurrentTasksPerWorker: tasksPerRank,
       idleTimeout: Number.POSITIVE_INFINITY,
       // Atomics would block the thread between tasks, and its comlink port with it.
       atomics: 'disabled',
@@ -51,10 +51,12 @@ export class RankPool {
   /**
    * Starts `size` ranks and waits until each is set up.
    *
+   * @param tasksPerRank tasks that a rank may have at a time: it begins the next one without asking. When it is lost,
+   * so are they all
    * @throws LockstepError RANK_FAILED, or what the set-up threw (ARENA_TOO_LARGE)
    */
-  static async start(setup: PoolSetup, size: number): Promise<RankPool> {
-    const pool = new RankPool(setup, size);
+  static async start(setup: PoolSetup, size: number, tasksPerRank = 1): Promise<RankPool> {
+    const pool = new RankPool(setup, size, tasksPerRank);
     try {
       await pool.starting?.promise;
     } catch (cause) {

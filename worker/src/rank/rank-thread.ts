@@ -18,6 +18,8 @@ export type Fault = 'throw' | 'exit' | 'exit-midway';
 
 let rank: Rank | null = null;
 let fault: Fault | null = null;
+/** A task threw: whatever else has been given to this thread is lost with it. */
+let isBroken = false;
 const ready = Promise.withResolvers<Rank>();
 ready.promise.catch(() => {});
 
@@ -51,10 +53,12 @@ export type RankApi = typeof rankApi;
 /** Runs one task. A thread that threw is not trusted again: it ends, and the pool starts a new one. */
 export default async function runTask(task: RankTask): Promise<RankReport> {
   const worker = rank ?? (await ready.promise);
+  if (isBroken) return new Promise<never>(() => {});
   try {
     if (fault) fail(fault, worker);
     return worker.run(task);
   } catch (thrown) {
+    isBroken = true;
     setImmediate(() => {
       throw thrown;
     });

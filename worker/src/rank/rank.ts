@@ -93,13 +93,15 @@ export class Rank {
       this.parts.finishEmpty(shard, task.subtree);
       return { ...none, samples: 0 };
     }
+    const isRevoked = (): boolean => control.isRevoked(shard);
+    // It may have waited behind another task.
+    if (isRevoked()) return { ...none, samples: 0, revoked: true };
     const begun = performance.now();
     const program = bench.program('train', samples.length);
     const { seed, augmentation } = bench.setup.recipe;
     bench.load(program, { split: bench.setup.dataset.train, samples, augmentation, seed, epoch: task.epoch });
     const loaded = performance.now();
     const revoked = { ...none, samples: 0, loadSeconds: (loaded - begun) / 1000, revoked: true } as const;
-    const isRevoked = (): boolean => control.isRevoked(shard);
     if (task.awaitWeights && !bench.awaitWeights(task.step, task.side, isRevoked)) return revoked;
     const started = performance.now();
     bench.takeWeights(task.step, task.side, program);
