@@ -108,7 +108,9 @@ test.serial(
   'a node joins late, another one leaves by Ctrl-C; then nobody is there until somebody comes',
   (t) =>
     withFolder(async (folder) => {
-      const { port, coordinator } = await start(folder, 1);
+      // Long enough for three processes to start in, one after the other.
+      const steps = ['--steps', '200'];
+      const { port, coordinator } = await start(folder, 1, steps);
       const first = startNode({ folder, name: 'first', port });
       await step(coordinator, 5);
       const second = startNode({ folder, name: 'second', port, threads: 2 });
@@ -124,7 +126,8 @@ test.serial(
       await coordinator.waitFor('waiting', (e) => e.type === 'waiting' && Number(e['step']) > 1, seconds);
       const third = startNode({ folder, name: 'third', port });
       await coordinator.ended;
-      t.is(resultOf(coordinator)['weightsSha256'], (await alone(folder)).weightsSha256);
+      const undisturbed = await trainAlone([...recipe, ...steps], folder, 2);
+      t.is(resultOf(coordinator)['weightsSha256'], undisturbed.weightsSha256);
       t.is((await third.ended).code, 0);
     }),
 );

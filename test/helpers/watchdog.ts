@@ -1,11 +1,12 @@
 /**
- * Loaded before every test file: a file that hangs ends with an error that says where, and nothing outlives it.
+ * Loaded before every test file: a file in a process of its own that hangs ends with an error that says where, and
+ * nothing outlives it.
  *
  * ava notices a hang only when no file at all makes progress, and its signal does not reach what a test has started:
  * a child that holds ava's pipes would keep the whole suite from ending.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { Worker } from 'node:worker_threads';
+import { isMainThread, Worker } from 'node:worker_threads';
 
 /** The longest file takes two minutes on two busy cores. */
 const limitSeconds = 9 * 60;
@@ -13,15 +14,20 @@ const limitSeconds = 9 * 60;
 /** A blocked main thread cannot end itself; it is ended from outside this much later (s). */
 const graceSeconds = 20;
 
-process.once('exit', () => endChildren(process.pid));
-process.once('SIGTERM', () => fail('was ended by SIGTERM'));
-setTimeout(() => fail(`is not done after ${limitSeconds} s`), limitSeconds * 1000).unref();
+// In the fast tests of `npm run check` files are threads of one process, and somebody watches them.
+if (isMainThread) watch();
 
-const guard = new Worker(
-  `setTimeout(() => process.kill(process.pid, 'SIGKILL'), ${(limitSeconds + graceSeconds) * 1000})`,
-  { eval: true, execArgv: [], stdout: false },
-);
-guard.unref();
+function watch(): void {
+  process.once('exit', () => endChildren(process.pid));
+  process.once('SIGTERM', () => fail('was ended by SIGTERM'));
+  setTimeout(() => fail(`is not done after ${limitSeconds} s`), limitSeconds * 1000).unref();
+
+  const guard = new Worker(
+    `setTimeout(() => process.kill(process.pid, 'SIGKILL'), ${(limitSeconds + graceSeconds) * 1000})`,
+    { eval: true, execArgv: [], stdout: false },
+  );
+  guard.unref();
+}
 
 function fail(what: string): never {
   const children = childrenOf(process.pid).map((pid) => `  child ${pid}: ${commandOf(pid)}`);

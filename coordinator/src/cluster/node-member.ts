@@ -53,6 +53,8 @@ export class NodeMember implements Member {
   /** Shards that its ranks have begun, by assignment. */
   private readonly begun = new Map<number, number>();
   private readonly expected = new Map<number, string>();
+  /** A hash of weights that are not committed yet. */
+  private early: NodeMessage<'weights-hash'> | null = null;
   private divergences = 0;
 
   constructor(setup: NodeMemberSetup, guess: number | null) {
@@ -82,7 +84,7 @@ export class NodeMember implements Member {
 
   /** Sends a piece of the weights of the step to come. */
   sendAhead(frame: WeightsFrame): void {
-    const { step, from } = frame;
+    const { step, from, hash } = frame;
     // While it has the wrong weights it gets no others than those it has to prove.
     if (!this.fit) return;
     if (this.aheadStep !== step) {
@@ -90,6 +92,9 @@ export class NodeMember implements Member {
       this.guest.link.outbox.takeBack('weights');
       this.ahead.clear();
       this.aheadStep = step;
+      // It may have all of them, and answer, before the step is committed: a model without running statistics has no
+      // other weights than those that go ahead.
+      if (hash) this.askHash(step);
     }
     this.ahead.add(from);
     this.push(frame);
@@ -169,13 +174,20 @@ export class NodeMember implements Member {
   }
 
   private post(frames: readonly WeightsFrame[], hashed: boolean): void {
-    const { link } = this.guest;
     const { weights } = this.setup;
+    const early = hashed ? this.early : null;
     if (hashed) {
-      link.guard = noteHashAsked(link.guard, weights.step);
+      if (early?.step !== weights.step) this.askHash(weights.step);
       this.expected.set(weights.step, weights.sha256);
     }
     for (const frame of frames) this.push(frame);
+    this.early = null;
+    if (early?.step === weights.step) this.judgeHash(early);
+  }
+
+  private askHash(step: number): void {
+    const { link } = this.guest;
+    link.guard = noteHashAsked(link.guard, step);
   }
 
   private push({ shared }: WeightsFrame): void {
@@ -239,10 +251,14 @@ export class NodeMember implements Member {
     this.begun.delete(work.id);
   }
 
-  private judgeHash({ step, sha256 }: NodeMessage<'weights-hash'>): void {
+  private judgeHash(message: NodeMessage<'weights-hash'>): void {
+    const { step, sha256 } = message;
     const expected = this.expected.get(step);
     this.expected.delete(step);
-    if (expected === undefined) return;
+    if (expected === undefined) {
+      this.early = message;
+      return;
+    }
     const decision = decideDivergence(expected === sha256, this.divergences);
     if (decision.kind === 'fine') {
       if (this.fit) return;

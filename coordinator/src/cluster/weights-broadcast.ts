@@ -5,7 +5,7 @@
 import { createHash } from 'node:crypto';
 import type { Layout } from '@lockstep/shared/model/layout.ts';
 import { gradientBlocks } from '@lockstep/shared/protocol/blocks.ts';
-import { narrowFloats, roundFloats } from '@lockstep/shared/protocol/dtype.ts';
+import { bytesPerFloat, narrowFloats, roundFloats } from '@lockstep/shared/protocol/dtype.ts';
 import { encodeFrameIn } from '@lockstep/shared/protocol/frame.ts';
 import { FramePool, SharedFrame } from '@lockstep/shared/protocol/frame-pool.ts';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
@@ -18,6 +18,8 @@ export interface WeightsFrame {
   readonly step: number;
   /** First float. */
   readonly from: number;
+  /** Whether the node is to answer with a hash, once it has all of them. */
+  readonly hash: boolean;
   /** Its memory is lent: see `SharedFrame`. */
   readonly shared: SharedFrame;
 }
@@ -39,7 +41,7 @@ export class WeightsBroadcast {
   /** Of the newest step, by first float; those of the next one while it is not committed. */
   private encoded = new Map<number, WeightsFrame>();
   private encodedStep = -1;
-  private readonly pool = new FramePool();
+  private readonly pool: FramePool;
   private side: Side = 0;
   private expected: string | null = null;
   step = -1;
@@ -48,6 +50,8 @@ export class WeightsBroadcast {
     const { layout, dtype, limits } = setup;
     this.setup = setup;
     this.dtype = dtype;
+    // Frames of the newest step, and of the one before on their way.
+    this.pool = new FramePool(2 * bytesPerFloat[dtype] * layout.totalCount);
     this.pieces = [
       ...gradientBlocks(layout, dtype, limits).toSorted((a, b) => a.from - b.from),
       ...cutParts(layout.parameterCount, layout.totalCount, dtype, limits),
@@ -114,6 +118,6 @@ export class WeightsBroadcast {
     const floats = narrowFloats(store.weights(side).subarray(from, to), dtype);
     const header = { type: 'weights', step, from, to, dtype, hash };
     const bytes = encodeFrameIn((size) => this.pool.take(size), header, floats);
-    return { step, from, shared: new SharedFrame(bytes, this.pool) };
+    return { step, from, hash, shared: new SharedFrame(bytes, this.pool) };
   }
 }

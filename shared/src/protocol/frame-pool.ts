@@ -16,7 +16,7 @@ export class FramePool {
   private held = 0;
 
   /** @param largest bytes that wait for their next use, at most; what is above goes to the garbage collector */
-  constructor(largest = 2 ** 26) {
+  constructor(largest: number) {
     this.largest = largest;
   }
 

@@ -13,7 +13,7 @@ import test from 'ava';
 import { WebSocket, WebSocketServer } from 'ws';
 
 test('a frame in used memory is the frame in new memory', (t) => {
-  const pool = new FramePool();
+  const pool = new FramePool(100_000);
   const payload = Float32Array.from({ length: 9000 }, (_, i) => i / 7);
   const used = pool.take(36_100);
   used.fill(0xff);

@@ -22,11 +22,13 @@ export class SubtreeSender {
   private readonly board: DeskBoard;
   private readonly events: SenderEvents;
   private readonly partCount: number;
-  private readonly pool = new FramePool();
+  private readonly pool: FramePool;
 
   constructor(board: DeskBoard, events: SenderEvents) {
     this.board = board;
     this.events = events;
+    const { host, wireDtype } = board.setup;
+    this.pool = new FramePool(bytesPerFloat[wireDtype] * host.layout.parameterCount);
     this.partCount = gradientParts(board.setup.host.layout).length;
   }
 
