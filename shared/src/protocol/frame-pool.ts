@@ -40,6 +40,9 @@ export class FramePool {
   }
 }
 
+/** Chunks (64 KiB each) that wait for one message: four times the largest. More than that is left to V8. */
+const mostChunks = 64;
+
 /** A frame with several readers: its memory goes back when the last one is done. */
 export class SharedFrame {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -79,7 +82,15 @@ export class ReceivedChunks {
 
   /** Called for each chunk, after the WebSocket has had it. */
   add(chunk: Uint8Array): void {
+    if (chunk.byteLength < smallest) return;
+    // A peer that sends pings and no messages would have them pile up.
+    if (this.older.length >= mostChunks) this.older = [];
     this.older.push(chunk);
+  }
+
+  /** Chunks that wait to be freed. */
+  get length(): number {
+    return this.older.length;
   }
 
   /**

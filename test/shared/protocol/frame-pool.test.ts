@@ -56,6 +56,15 @@ test('what was received is freed, but never what shares its memory', (t) => {
   t.is(shared.length, 100_000);
 });
 
+test('chunks without messages do not pile up', (t) => {
+  const chunks = new ReceivedChunks();
+  for (let i = 0; i < 1000; i++) chunks.add(Buffer.allocUnsafeSlow(i % 2 === 0 ? 65_536 : 6));
+  t.true(chunks.length <= 64);
+  const message = Buffer.from('a message');
+  t.deepEqual(chunks.take(message), message);
+  t.is(chunks.length, 0);
+});
+
 test('over a real WebSocket large and small messages arrive whole, and small ones stay whole', async (t) => {
   const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
   await once(server, 'listening');
