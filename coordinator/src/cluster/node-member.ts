@@ -175,14 +175,14 @@ export class NodeMember implements Member {
 
   private post(frames: readonly WeightsFrame[], hashed: boolean): void {
     const { weights } = this.setup;
-    const early = hashed ? this.early : null;
+    const answer = hashed && this.early?.step === weights.step ? this.early : null;
+    this.early = null;
     if (hashed) {
-      if (early?.step !== weights.step) this.askHash(weights.step);
+      if (answer === null) this.askHash(weights.step);
       this.expected.set(weights.step, weights.sha256);
     }
     for (const frame of frames) this.push(frame);
-    this.early = null;
-    if (early?.step === weights.step) this.judgeHash(early);
+    if (answer !== null) this.judgeHash(answer);
   }
 
   private askHash(step: number): void {

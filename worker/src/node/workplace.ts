@@ -1,5 +1,4 @@
 /** Everything a node needs for one run: model, data, ranks. It outlives a connection, not a run. */
-import { tasksPerRank } from './errand-queue.ts';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
 import type { CoordinatorMessage } from '@lockstep/shared/protocol/messages.ts';
@@ -9,6 +8,7 @@ import type { Dataset } from '../data/dataset.ts';
 import { type RankHost, startHost } from '../rank/rank-host.ts';
 import { modelFor } from '../rank/run-shape.ts';
 import { measureSpeed } from '../rank/speed-trial.ts';
+import { tasksPerRank } from './errand-queue.ts';
 import type { Machine } from './fingerprints.ts';
 import { syncChannelsOf } from './run-terms.ts';
 import { outboxCount } from './shard-desk.ts';
