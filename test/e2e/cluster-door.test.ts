@@ -36,7 +36,7 @@ test.serial(
       const alone = await trainAlone(recipe, folder, 1);
       const port = await freePort();
       const out = join(folder, 'run');
-      // The model has no running statistics: all its weights go ahead, and the node's hash comes before the commit.
+      // The model has no running statistics: a node that has them all ahead of the commit would answer too early.
       const flags = ['--check-weights-every', '1'];
       const coordinator = startCoordinator({ folder, recipe, port, threads: 0, minNodes: 1, out, flags });
       await coordinator.waitFor('port', ({ type }) => type === 'listening', 60);

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
-import { freePort, resultOf, startCoordinator, startNode, trainAlone } from '../helpers/cluster.ts';
+import { freePort, pause, resultOf, startCoordinator, startNode, trainAlone } from '../helpers/cluster.ts';
 import { FakeNode, type Message } from '../helpers/fake-node.ts';
 import { endLeftovers } from '../helpers/lockstep-process.ts';
 
@@ -189,6 +189,37 @@ test.serial(
       t.is((await fake.hear('refused'))['code'], 'MESSAGE_UNEXPECTED');
       await coordinator.ended;
       t.is(resultOf(coordinator)['weightsSha256'], alone.weightsSha256);
+    }),
+);
+
+test.serial(
+  'every part of a gradient and no word that it is done: nobody is told that the step is over',
+  (t) =>
+    withFolder(async (folder) => {
+      const { port, coordinator } = await start(folder, 0);
+      const fake = new FakeNode(port);
+      await fake.open();
+      fake.beat(200);
+      const { parameters } = await coordinator.waitFor('start', ({ type }) => type === 'start', seconds);
+      await fake.join(1e6);
+      const assign = await fake.hear('assign');
+      const step = Number(assign['step']);
+      const whole = new Float32Array(Number(parameters));
+      part(fake, assign, { to: whole.length }, whole);
+      const ahead = (): Message[] =>
+        fake.heard.filter((message) => message.type === 'weights' && Number(message['step']) === step + 1);
+      // The next weights are known; shards of this step may still be asked of anybody, so one piece waits for the commit.
+      await pause(1500);
+      t.true(ahead().every(({ from }) => from !== 0));
+      const shards = [0, 1, 2, 3].map((shard) => ({ shard, ...report }));
+      fake.say({ type: 'subtree-done', assignment: assign['assignment'], step, subtree: 0, shards });
+      await coordinator.waitFor('the commit', ({ type }) => type === 'step', seconds);
+      await pause(500);
+      t.true(ahead().some(({ from }) => from === 0));
+      t.is(
+        fake.heard.find(({ type }) => type === 'refused'),
+        undefined,
+      );
     }),
 );
 

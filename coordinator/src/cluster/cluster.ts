@@ -63,7 +63,7 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
       onUpdated: (range) => {
         if (members.size === 0) return;
         const frame = weights.ahead(range);
-        for (const member of members.values()) member.sendAhead(frame);
+        if (frame !== null) for (const member of members.values()) member.sendAhead(frame);
       },
       onPublish: (step, side) => {
         weights.publish(step, side);

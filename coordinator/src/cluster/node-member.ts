@@ -53,8 +53,6 @@ export class NodeMember implements Member {
   /** Shards that its ranks have begun, by assignment. */
   private readonly begun = new Map<number, number>();
   private readonly expected = new Map<number, string>();
-  /** A hash of weights that are not committed yet. */
-  private early: NodeMessage<'weights-hash'> | null = null;
   private divergences = 0;
 
   constructor(setup: NodeMemberSetup, guess: number | null) {
@@ -84,7 +82,7 @@ export class NodeMember implements Member {
 
   /** Sends a piece of the weights of the step to come. */
   sendAhead(frame: WeightsFrame): void {
-    const { step, from, hash } = frame;
+    const { step, from } = frame;
     // While it has the wrong weights it gets no others than those it has to prove.
     if (!this.fit) return;
     if (this.aheadStep !== step) {
@@ -92,9 +90,6 @@ export class NodeMember implements Member {
       this.guest.link.outbox.takeBack('weights');
       this.ahead.clear();
       this.aheadStep = step;
-      // It may have all of them, and answer, before the step is committed: a model without running statistics has no
-      // other weights than those that go ahead.
-      if (hash) this.askHash(step);
     }
     this.ahead.add(from);
     this.push(frame);
@@ -174,20 +169,13 @@ export class NodeMember implements Member {
   }
 
   private post(frames: readonly WeightsFrame[], hashed: boolean): void {
+    const { link } = this.guest;
     const { weights } = this.setup;
-    const answer = hashed && this.early?.step === weights.step ? this.early : null;
-    this.early = null;
     if (hashed) {
-      if (answer === null) this.askHash(weights.step);
+      link.guard = noteHashAsked(link.guard, weights.step);
       this.expected.set(weights.step, weights.sha256);
     }
     for (const frame of frames) this.push(frame);
-    if (answer !== null) this.judgeHash(answer);
-  }
-
-  private askHash(step: number): void {
-    const { link } = this.guest;
-    link.guard = noteHashAsked(link.guard, step);
   }
 
   private push({ shared }: WeightsFrame): void {
@@ -251,14 +239,10 @@ export class NodeMember implements Member {
     this.begun.delete(work.id);
   }
 
-  private judgeHash(message: NodeMessage<'weights-hash'>): void {
-    const { step, sha256 } = message;
+  private judgeHash({ step, sha256 }: NodeMessage<'weights-hash'>): void {
     const expected = this.expected.get(step);
     this.expected.delete(step);
-    if (expected === undefined) {
-      this.early = message;
-      return;
-    }
+    if (expected === undefined) return;
     const decision = decideDivergence(expected === sha256, this.divergences);
     if (decision.kind === 'fine') {
       if (this.fit) return;

@@ -18,8 +18,6 @@ export interface WeightsFrame {
   readonly step: number;
   /** First float. */
   readonly from: number;
-  /** Whether the node is to answer with a hash, once it has all of them. */
-  readonly hash: boolean;
   /** Its memory is lent: see `SharedFrame`. */
   readonly shared: SharedFrame;
 }
@@ -70,8 +68,15 @@ export class WeightsBroadcast {
     return this.isHashed(this.step);
   }
 
-  /** A piece of the weights that the step after the current one will begin with: it lies on the other side. */
-  ahead(range: Part): WeightsFrame {
+  /**
+   * A piece of the weights that the step after the current one will begin with: it lies on the other side. Null for one
+   * that has to wait for the commit: a node that has all weights of a step takes the one before for over, and until the
+   * commit that one's shards may still be stolen or computed again.
+   */
+  ahead(range: Part): WeightsFrame | null {
+    const { parameterCount, totalCount } = this.setup.layout;
+    // Running statistics wait anyway. Where there are none, the first layer's block does: backward finishes it last.
+    if (parameterCount === totalCount && range.from === 0) return null;
     return this.encode(this.step + 1, range, otherSide(this.side));
   }
 
@@ -118,6 +123,6 @@ export class WeightsBroadcast {
     const floats = narrowFloats(store.weights(side).subarray(from, to), dtype);
     const header = { type: 'weights', step, from, to, dtype, hash };
     const bytes = encodeFrameIn((size) => this.pool.take(size), header, floats);
-    return { step, from, hash, shared: new SharedFrame(bytes, this.pool) };
+    return { step, from, shared: new SharedFrame(bytes, this.pool) };
   }
 }
