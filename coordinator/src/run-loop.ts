@@ -70,7 +70,7 @@ async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'sec
     update: truth.updates + 1,
     learningRate: rate,
     samples: plan.samples,
-    covers,
+    ...(covers === null ? {} : { covers }),
   });
 
   // Assign, weights down, load, forward, loss, backward, gradients up: any rank may compute any shard. A range that has
@@ -89,17 +89,16 @@ async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'sec
   if (shards === null) return null;
 
   // Reduce and update what is left, slice by slice, from one side of the store to the other.
-  const covers = workforce.covers ?? plan.shards.map((_, from) => ({ from, width: 1, slot: from }));
   const slices = await workforce.updateSlices(
     cutSlices(truth.layout.parameterCount, workforce.ranks, chunkFloats).map((slice) =>
-      updateOf(slice, covers),
+      updateOf(slice, workforce.covers ?? null),
     ),
   );
 
   // Commit: all shards, all finite. Running statistics are merged, the sides swap, the step counts.
   const decision = decideCommit(plan, shards, slices);
   if (!decision.commit) throw refused(step, decision);
-  truth.commit(plan, recipe, covers);
+  truth.commit(plan, recipe, workforce.covers ?? plan.shards.map((_, from) => ({ from, width: 1 })));
 
   // Weights down: on their way while metrics and checkpoints are written and the next batch is loaded.
   workforce.publish(truth.step, truth.side);

@@ -73,3 +73,31 @@ test.serial(
           t.true(String(event['reason']).length > 5, String(event['type']));
     }),
 );
+
+test.serial(
+  'a resume with nothing to resume, and Ctrl-C: both notices are in the log as they were shown',
+  (t) =>
+    withFolder(async (folder) => {
+      const out = join(folder, 'run');
+      const endless = [...shape, '--steps', '100000'];
+      const port = await freePort();
+      const options = { folder, recipe: endless, port, threads: 1, minNodes: 0, out, resume: true };
+      const coordinator = startCoordinator(options);
+      await coordinator.waitFor('step 3', ({ type, step }) => type === 'step' && Number(step) >= 3, seconds);
+      const { code } = await coordinator.stop('SIGINT', 30);
+      t.is(code, 130);
+      const text = await readFile(join(out, 'events.jsonl'), 'utf8');
+      const lines = text.trimEnd().split('\n');
+      const logged = lines.map((line) => withoutTime(JSON.parse(line) as JsonLine));
+      t.deepEqual(logged, coordinator.events as Record<string, unknown>[]);
+      const notices = logged.filter(({ type }) => type === 'notice').map((event) => String(event['text']));
+      t.true(
+        notices.some((notice) => notice.startsWith('Nothing to resume in')),
+        notices.join(),
+      );
+      t.true(
+        notices.some((notice) => notice.startsWith('SIGINT: ')),
+        notices.join(),
+      );
+    }),
+);

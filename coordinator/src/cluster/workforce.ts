@@ -14,8 +14,11 @@ import type {
 /** Called when a rank is lost with a task, and the task goes to another one. */
 export type LostListener = (task: string, shard: number | null, reason: string) => void;
 
-/** The task that sums a range of the gradient over the covers and applies the optimizer to it. */
-export type UpdateOf = (range: GradientRange, covers: readonly Cover[]) => SliceTask;
+/**
+ * The task that sums a range of the gradient over the covers and applies the optimizer to it. Null: every shard alone;
+ * every rank gets a slice, so a list of all shards in each would grow with ranks times shards.
+ */
+export type UpdateOf = (range: GradientRange, covers: readonly Cover[] | null) => SliceTask;
 
 export interface StepOptions {
   /** For ranges that have come from all shards before the last shard is in; absent: nothing is updated early. */

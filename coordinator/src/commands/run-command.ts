@@ -86,8 +86,15 @@ export async function runRecipe(
   const counts = { train: { count: entry.trainCount }, test: { count: entry.testCount } };
   arenaBytesOf(start.recipe, modelFor(start.recipe, entry), counts);
   const made = await prepareRunDirectory(start.runDirectory);
+  let told = false;
+  let log: RunListener | null = null;
+  const tell: RunListener = (event) => {
+    told ||= event.type === 'result';
+    log?.(event);
+    listen(event);
+  };
   const interruption = interruptible((cause) => {
-    listen({
+    tell({
       type: 'notice',
       text: `${cause}: the run ends after this step and saves; once more ends it at once.`,
     });
@@ -101,15 +108,10 @@ export async function runRecipe(
       onProgress: progress.onProgress,
       signal: interruption.signal,
     }).finally(progress.end);
-    let told = false;
-    let log: RunListener | null = null;
-    const tell: RunListener = (event) => {
-      told ||= event.type === 'result';
-      log?.(event);
-      listen(event);
-    };
     const prepared = await kind.prepare(tell, start.runDirectory);
     log = prepared.log;
+    // They were shown before there was a log.
+    for (const text of start.notices) log?.({ type: 'notice', text });
     const result = await train(
       {
         recipe: start.recipe,

@@ -22,7 +22,7 @@ function started() {
       ...({ kind: 'slice', side: 0, update: 1, learningRate: 0.1, samples: 16 } as const),
       from,
       to,
-      covers,
+      ...(covers === null ? {} : { covers }),
     }),
     run: (task) => {
       begun.push(task);

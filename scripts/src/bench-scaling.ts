@@ -1,0 +1,97 @@
+/**
+ * What a step costs besides its arithmetic when there are more ranks, also more than cores: messages, bytes, sleeps and
+ * processor time against the number of ranks. What must not grow with it is shown not to.
+ *
+ *   npm run bench:scaling -- [--model resnet20] [--batch 128] [--shards 64] [--ranks 1,2,4,8,16,32,64]
+ *     [--rounds 3] [--seconds 4] [--json]
+ */
+import { availableParallelism } from 'node:os';
+import { parseArgs } from 'node:util';
+import { median } from '@lockstep/coordinator/plan/program-timing.ts';
+import { parseRecipe } from '@lockstep/shared/recipe.ts';
+import { openDataset } from '@lockstep/worker/data/open-dataset.ts';
+import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
+import Table from 'cli-table3';
+import { measureRanks, type RankFigures } from './scaling/rank-measurement.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'resnet20' },
+    batch: { type: 'string', default: '128' },
+    shards: { type: 'string', default: '64' },
+    ranks: { type: 'string', default: '1,2,4,8,16,32,64' },
+    rounds: { type: 'string', default: '3' },
+    seconds: { type: 'string', default: '4' },
+    json: { type: 'boolean', default: false },
+  },
+});
+
+/** The figures that are compared; medians over the rounds. */
+type Row = Omit<RankFigures, 'gradient' | 'weightsSha256'>;
+
+function medians(rounds: readonly RankFigures[]): Row {
+  const of = (pick: (figures: RankFigures) => number): number => median(rounds.map(pick));
+  return {
+    ranks: of(({ ranks }) => ranks),
+    imagesPerSecond: of(({ imagesPerSecond }) => imagesPerSecond),
+    cpuSeconds: of(({ cpuSeconds }) => cpuSeconds),
+    sleeps: of(({ sleeps }) => sleeps),
+    tasks: of(({ tasks }) => tasks),
+    messageBytes: of(({ messageBytes }) => messageBytes),
+    reducedFloats: of(({ reducedFloats }) => reducedFloats),
+  };
+}
+
+const { model } = options;
+const recipe = parseRecipe({
+  model,
+  dataset: 'synthetic',
+  batchSize: Number(options.batch),
+  shardsPerStep: Number(options.shards),
+});
+const dataset = await openDataset(recipe.dataset);
+const kernels = await chooseKernels(recipe.arithmetic);
+const counts = options.ranks.split(',').map(Number);
+const measured = new Map<number, RankFigures[]>(counts.map((count) => [count, []]));
+const rounds = Number(options.rounds);
+for (let round = 1; round <= rounds; round++) {
+  for (const count of counts) {
+    const figures = await measureRanks(count, { recipe, dataset, kernels, seconds: Number(options.seconds) });
+    measured.get(count)?.push(figures);
+    process.stderr.write(
+      `round ${round} of ${rounds}: ${count} ranks, ${figures.imagesPerSecond.toFixed(0)} images/s\n`,
+    );
+  }
+}
+const all = [...measured.values()].flat();
+const hashes = new Set(all.map(({ weightsSha256 }) => weightsSha256));
+if (hashes.size !== 1)
+  throw new Error(`the weights depend on the number of ranks: ${[...hashes].join(', ')}`);
+const rows = [...measured.values()].map(medians);
+const [first] = all;
+if (options.json) process.stdout.write(`${JSON.stringify({ model, rows, gradient: first?.gradient })}\n`);
+else {
+  const table = new Table({
+    head: ['ranks', 'images/s', 'CPU ms', 'sleeps', 'messages', 'their KiB', 'floats reduced'],
+    colAligns: ['right', 'right', 'right', 'right', 'right', 'right', 'right'],
+    style: { head: [], border: [], compact: true },
+  });
+  for (const row of rows) {
+    table.push([
+      row.ranks,
+      row.imagesPerSecond.toFixed(0),
+      (1000 * row.cpuSeconds).toFixed(1),
+      row.sleeps.toFixed(0),
+      row.tasks.toFixed(0),
+      (row.messageBytes / 1024).toFixed(1),
+      row.reducedFloats.toFixed(0),
+    ]);
+  }
+  const { written = 0, read = 0, handOvers = 0 } = first?.gradient ?? {};
+  const cores = availableParallelism();
+  process.stdout.write(
+    `${model}, batch ${options.batch}, ${options.shards} shards, ${cores} cores; of one step:\n${table.toString()}\n` +
+      `gradient: ${(written / 2 ** 20).toFixed(1)} MiB written to slots, ${(read / 2 ** 20).toFixed(1)} MiB read, ` +
+      `${handOvers} chunks handed over, for any number of ranks; one SHA-256 (${[...hashes][0]?.slice(0, 16)})\n`,
+  );
+}
