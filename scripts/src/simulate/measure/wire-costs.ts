@@ -5,7 +5,8 @@ import { fileURLToPath } from 'node:url';
 import { InboxPool } from '@lockstep/coordinator/cluster/inbox-pool.ts';
 import { instantiateKernels } from '@lockstep/shared/kernels/instance.ts';
 import { parseRecipe } from '@lockstep/shared/recipe.ts';
-import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
+import { decodeFrame, encodeFrame, encodeFrameIn } from '@lockstep/shared/protocol/frame.ts';
+import { FramePool, freeReceived, ReceivedChunks } from '@lockstep/shared/protocol/frame-pool.ts';
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
 import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
 import { Store } from '@lockstep/worker/rank/store.ts';
@@ -29,12 +30,16 @@ function processorSeconds(): number {
   return (user + system) / 1e6;
 }
 
-/** Seconds of one byte made into a frame. */
+/** Seconds of one byte made into a frame, in memory that the last one has left. */
 function encodeSeconds(): number {
+  const pool = new FramePool(4 * part.byteLength);
+  const header = { type: 'weights', step: 1, from: 0, to: part.length, dtype: 'f32', hash: false };
   const times = Array.from({ length: 40 }, () => {
     const begun = performance.now();
-    encodeFrame({ type: 'weights', step: 1, from: 0, to: part.length, dtype: 'f32', hash: false }, part);
-    return (performance.now() - begun) / 1000;
+    const frame = encodeFrameIn((size) => pool.take(size), header, part);
+    const seconds = (performance.now() - begun) / 1000;
+    pool.give(frame);
+    return seconds;
   });
   return (times.toSorted((a, b) => a - b)[20] as number) / part.byteLength;
 }
@@ -77,8 +82,11 @@ export async function measureWire(megabytes: number): Promise<WireCosts> {
   try {
     const { promise, resolve, reject } = Promise.withResolvers<WireCosts>();
     child.once('exit', (code) => reject(new Error(`the other side ended with code ${code}`)));
-    server.once('connection', (socket) => {
+    server.once('connection', (socket, { socket: raw }) => {
       socket.binaryType = 'nodebuffer';
+      // What was received is freed as the coordinator frees it.
+      const chunks = new ReceivedChunks();
+      raw.on('data', (bytes: Buffer) => chunks.add(bytes));
       const frame = Buffer.from(encodeFrame({ type: 'part' }, part));
       let begun = Number.NaN;
       let before = Number.NaN;
@@ -96,7 +104,8 @@ export async function measureWire(megabytes: number): Promise<WireCosts> {
         socket.send(frame, sent < total ? sendNext : undefined);
       };
       sendNext();
-      socket.on('message', (data: Buffer) => {
+      socket.on('message', (received: Buffer) => {
+        const data = chunks.take(received);
         const message = decodeFrame(data, defaultLimits, largest);
         if (!message.ok) return reject(new Error(message.reason));
         if (Number.isNaN(sendSeconds)) {
@@ -104,17 +113,20 @@ export async function measureWire(megabytes: number): Promise<WireCosts> {
           seconds = (performance.now() - begun) / 1000;
           sendSeconds = processorSeconds() - before;
         }
-        if (message.payload.length > 0) return take(message.payload);
+        if (message.payload.length > 0) {
+          take(message.payload);
+          return freeReceived(data);
+        }
         if (message.header['type'] === 'begin') {
           receiveBefore = processorSeconds();
           return;
         }
-        const received = processorSeconds() - receiveBefore;
+        const receiveSeconds = processorSeconds() - receiveBefore;
         const times = message.header as { receiveSeconds: number; sendSeconds: number };
         resolve({
           encodeByteSeconds: encodeSeconds(),
           sendByteSeconds: sendSeconds / total,
-          receiveByteSeconds: received / total,
+          receiveByteSeconds: receiveSeconds / total,
           nodeSendByteSeconds: times.sendSeconds / total,
           nodeReceiveByteSeconds: times.receiveSeconds / total,
           bandwidth: total / seconds,

@@ -4,9 +4,11 @@
  */
 import { widenFloats } from '@lockstep/shared/protocol/dtype.ts';
 import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
+import { freeReceived } from '@lockstep/shared/protocol/frame-pool.ts';
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
+import { connect } from '@lockstep/worker/node/coordinator-socket.ts';
 import { collectGarbageSeldom } from '@lockstep/worker/node/garbage.ts';
-import { warmUpBytes, WebSocket } from './web-socket.ts';
+import { warmUpBytes } from './web-socket.ts';
 
 collectGarbageSeldom();
 
@@ -20,15 +22,9 @@ function processorSeconds(): number {
   return (user + system) / 1e6;
 }
 
-const socket = new WebSocket(url, {
-  perMessageDeflate: false,
-  maxPayload: largest,
-  generateMask: (mask: Buffer) => mask.fill(0),
-});
-socket.binaryType = 'nodebuffer';
 let received = 0;
 let before = Number.NaN;
-socket.on('message', (data: Buffer) => {
+const socket = connect({ url, ca: null, limits: defaultLimits }, (data) => {
   const frame = decodeFrame(data, defaultLimits, largest);
   if (!frame.ok) throw new Error(frame.reason);
   if (frame.payload.length === 0) {
@@ -40,6 +36,7 @@ socket.on('message', (data: Buffer) => {
   // As a node puts weights into its store: nobody looks at them.
   widenFloats(frame.payload, 'f32', target.subarray(0, frame.payload.length / 4));
   received += frame.payload.length;
+  freeReceived(data);
   if (received < total || Number.isNaN(before)) return;
   const receiveSeconds = processorSeconds() - before;
   const part = Buffer.from(encodeFrame({ type: 'part' }, target));
