@@ -26,20 +26,17 @@ const { values: options } = parseArgs({
   },
 });
 
-/** The figures that are compared; medians over the rounds. */
-type Row = Omit<RankFigures, 'gradient' | 'weightsSha256'>;
+/** The figures that are compared. */
+const compared = [
+  ...(['ranks', 'imagesPerSecond', 'cpuSeconds', 'sleeps'] as const),
+  ...(['tasks', 'messageBytes', 'reducedFloats'] as const),
+];
 
+type Row = Record<(typeof compared)[number], number>;
+
+/** Figure by figure, over the rounds. */
 function medians(rounds: readonly RankFigures[]): Row {
-  const of = (pick: (figures: RankFigures) => number): number => median(rounds.map(pick));
-  return {
-    ranks: of(({ ranks }) => ranks),
-    imagesPerSecond: of(({ imagesPerSecond }) => imagesPerSecond),
-    cpuSeconds: of(({ cpuSeconds }) => cpuSeconds),
-    sleeps: of(({ sleeps }) => sleeps),
-    tasks: of(({ tasks }) => tasks),
-    messageBytes: of(({ messageBytes }) => messageBytes),
-    reducedFloats: of(({ reducedFloats }) => reducedFloats),
-  };
+  return Object.fromEntries(compared.map((name) => [name, median(rounds.map((one) => one[name]))])) as Row;
 }
 
 const { model } = options;

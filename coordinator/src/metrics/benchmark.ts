@@ -4,8 +4,8 @@ import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
 import type { Profile } from '@lockstep/worker/rank/profile.ts';
 import { median } from '../plan/program-timing.ts';
-import { runSteps } from '../run-loop.ts';
 import { openSession, type Session } from '../session.ts';
+import { sampleSteps } from './step-sampling.ts';
 
 export interface BenchmarkOptions {
   readonly recipe: Recipe;
@@ -122,24 +122,8 @@ async function startSession(
 
 /** Images per second of whole steps, committed as in a run. */
 async function measureRate(session: Session, options: BenchmarkOptions, seconds: number): Promise<number> {
-  const { recipe, dataset, signal } = options;
-  const { workforce, truth } = session;
-  const begun = performance.now();
-  let images = 0;
-  const enough = new AbortController();
-  const run = {
-    recipe,
-    trainCount: dataset.train.count,
-    lastStep: Number.MAX_SAFE_INTEGER,
-    workforce,
-    truth,
-    signal: AbortSignal.any([signal, enough.signal]),
-  };
-  await runSteps(run, async ({ plan }) => {
-    images += plan.samples;
-    if (performance.now() - begun > seconds * 1000) enough.abort();
-  });
-  return images / ((performance.now() - begun) / 1000);
+  const sample = await sampleSteps(session, options, (so) => so.seconds > seconds, options.signal);
+  return sample.images / sample.seconds;
 }
 
 /** Where the time of all threads goes, kernel by kernel; what is left is waiting. */

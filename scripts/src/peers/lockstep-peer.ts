@@ -7,8 +7,9 @@
  */
 import { createInterface } from 'node:readline';
 import { parseArgs } from 'node:util';
-import { runSteps } from '@lockstep/coordinator/run-loop.ts';
+import { sampleSteps } from '@lockstep/coordinator/metrics/step-sampling.ts';
 import { openSession, type Session } from '@lockstep/coordinator/session.ts';
+import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import { openDataset } from '@lockstep/worker/data/open-dataset.ts';
 import packageJson from '../../package.json' with { type: 'json' };
 import { peakMemory } from './peak-memory.ts';
@@ -35,23 +36,9 @@ function say(message: object): void {
 }
 
 /** Commits steps until the time is over. */
-async function measure(session: Session, trainCount: number, seconds: number): Promise<object> {
-  const { workforce, truth } = session;
-  const enough = new AbortController();
-  let images = 0;
-  let steps = 0;
-  const lastStep = Number.MAX_SAFE_INTEGER;
-  const begun = performance.now();
-  await runSteps(
-    { recipe, trainCount, lastStep, workforce, truth, signal: enough.signal },
-    async ({ plan }) => {
-      images += plan.samples;
-      steps += 1;
-      if (performance.now() - begun >= seconds * 1000) enough.abort();
-    },
-  );
-  const imagesPerSecond = images / ((performance.now() - begun) / 1000);
-  return { imagesPerSecond, steps, peakBytes: peakMemory() };
+async function measure(session: Session, dataset: Dataset, seconds: number): Promise<object> {
+  const sample = await sampleSteps(session, { recipe, dataset }, (so) => so.seconds >= seconds);
+  return { imagesPerSecond: sample.images / sample.seconds, steps: sample.steps, peakBytes: peakMemory() };
 }
 
 async function main(): Promise<void> {
@@ -64,7 +51,7 @@ async function main(): Promise<void> {
     say({ ready: { version, detail: `${build} kernels, ${recipe.shardsPerStep} shards` } });
     for await (const line of createInterface({ input: process.stdin })) {
       const seconds = parseMeasureRequest(line);
-      if (seconds !== null) say(await measure(session, dataset.train.count, seconds));
+      if (seconds !== null) say(await measure(session, dataset, seconds));
     }
   } finally {
     await session.close();

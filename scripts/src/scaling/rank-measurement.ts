@@ -1,9 +1,10 @@
 /** Steps of a run on so many ranks of this process: what they cost besides arithmetic. */
-import { runSteps } from '@lockstep/coordinator/run-loop.ts';
-import { openSession, type Session } from '@lockstep/coordinator/session.ts';
+import { sampleSteps } from '@lockstep/coordinator/metrics/step-sampling.ts';
+import { openSession } from '@lockstep/coordinator/session.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import type { KernelChoice } from '@lockstep/worker/rank/kernel-choice.ts';
+import { processorSeconds } from '../simulate/measure/process-time.ts';
 import { type GradientTraffic, gradientTraffic, StepCounts } from './step-counts.ts';
 
 /** Of one step, on average. */
@@ -39,19 +40,20 @@ export async function measureRanks(ranks: number, options: RankOptions): Promise
   try {
     session.truth.begin(recipe.seed);
     const counts = new StepCounts(session.pool);
-    await advance(session, options, ({ steps }) => steps >= warmUpSteps);
+    await sampleSteps(session, options, ({ steps }) => steps >= warmUpSteps);
     const weightsSha256 = session.truth.weightsSha256();
     counts.take();
-    const before = usage();
-    const { steps, images } = await advance(session, options, (done) => done.seconds >= seconds);
-    const after = usage();
+    const [cpuBefore, sleepsBefore] = [processorSeconds(), sleepsSoFar()];
+    const sample = await sampleSteps(session, options, (so) => so.seconds >= seconds);
+    const [cpuAfter, sleepsAfter] = [processorSeconds(), sleepsSoFar()];
+    const { steps, images } = sample;
     const { tasks, messageBytes, reducedFloats } = counts.take();
     const { pairChunks } = session.truth.store.layout;
     return {
       ranks,
-      imagesPerSecond: images / (after.seconds - before.seconds),
-      cpuSeconds: (after.cpuSeconds - before.cpuSeconds) / steps,
-      sleeps: (after.sleeps - before.sleeps) / steps,
+      imagesPerSecond: images / sample.seconds,
+      cpuSeconds: (cpuAfter - cpuBefore) / steps,
+      sleeps: (sleepsAfter - sleepsBefore) / steps,
       tasks: tasks / steps,
       messageBytes: messageBytes / steps,
       reducedFloats: reducedFloats / steps,
@@ -63,37 +65,6 @@ export async function measureRanks(ranks: number, options: RankOptions): Promise
   }
 }
 
-interface Progress {
-  readonly steps: number;
-  readonly images: number;
-  readonly seconds: number;
-}
-
-/** Commits steps until there are enough. */
-async function advance(
-  { workforce, truth }: Session,
-  { recipe, dataset }: RankOptions,
-  enough: (progress: Progress) => boolean,
-): Promise<Progress> {
-  const begun = performance.now();
-  const end = new AbortController();
-  let progress: Progress = { steps: 0, images: 0, seconds: 0 };
-  const lastStep = Number.MAX_SAFE_INTEGER;
-  const run = { recipe, trainCount: dataset.train.count, lastStep, workforce, truth, signal: end.signal };
-  await runSteps(run, async ({ plan }) => {
-    const images = progress.images + plan.samples;
-    progress = { steps: progress.steps + 1, images, seconds: (performance.now() - begun) / 1000 };
-    if (enough(progress)) end.abort();
-  });
-  return progress;
-}
-
-/** Of this process so far. */
-function usage(): { seconds: number; cpuSeconds: number; sleeps: number } {
-  const { userCPUTime, systemCPUTime, voluntaryContextSwitches } = process.resourceUsage();
-  return {
-    seconds: performance.now() / 1000,
-    cpuSeconds: (userCPUTime + systemCPUTime) / 1e6,
-    sleeps: voluntaryContextSwitches,
-  };
+function sleepsSoFar(): number {
+  return process.resourceUsage().voluntaryContextSwitches;
 }

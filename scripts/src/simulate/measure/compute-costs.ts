@@ -1,10 +1,11 @@
 /** What arithmetic and reduction cost on this machine, from whole training steps of one thread. */
 import { parseRecipe } from '@lockstep/shared/recipe.ts';
-import { runSteps } from '@lockstep/coordinator/run-loop.ts';
+import { sampleSteps } from '@lockstep/coordinator/metrics/step-sampling.ts';
 import { openSession } from '@lockstep/coordinator/session.ts';
 import { median } from '@lockstep/coordinator/plan/program-timing.ts';
 import { openDataset } from '@lockstep/worker/data/open-dataset.ts';
 import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
+import { processorSeconds } from './process-time.ts';
 
 export interface StepTimes {
   readonly parameters: number;
@@ -41,35 +42,24 @@ export async function timeSteps(network: MeasuredNetwork, seconds: number, threa
   const dataset = await openDataset(recipe.dataset, { fetchIfMissing: false });
   const kernels = await chooseKernels(recipe.arithmetic);
   const session = await openSession({ recipe, dataset, threads, kernels });
-  const { truth, workforce, layout } = session;
+  const { truth, layout } = session;
   try {
     truth.begin(recipe.seed);
-    const enough = new AbortController();
     const images: number[] = [];
     const rests: number[] = [];
-    const begun = performance.now();
-    let stepBegun = begun;
-    let steps = 0;
+    let stepBegun = performance.now();
     let processorBegun = 0;
     let wallBegun = 0;
-    const run = {
-      recipe,
-      trainCount: dataset.train.count,
-      lastStep: Number.MAX_SAFE_INTEGER,
-      workforce,
-      truth,
-      signal: enough.signal,
-    };
-    await runSteps(run, async ({ shards }) => {
+    await sampleSteps(session, { recipe, dataset }, (so, { shards }) => {
       const now = performance.now();
       const busy = shards.reduce((sum, shard) => sum + shard.loadSeconds + shard.computeSeconds, 0);
-      if (++steps === warmUp) [processorBegun, wallBegun] = [processorSeconds(), now];
-      if (steps > warmUp) {
+      if (so.steps === warmUp) [processorBegun, wallBegun] = [processorSeconds(), now];
+      if (so.steps > warmUp) {
         images.push(busy / shards.reduce((sum, { samples }) => sum + samples, 0));
         rests.push((now - stepBegun) / 1000 - busy);
       }
       stepBegun = now;
-      if (images.length >= 3 && now - begun > seconds * 1000) enough.abort();
+      return images.length >= 3 && so.seconds > seconds;
     });
     const wall = (performance.now() - wallBegun) / 1000;
     const processor = processorSeconds() - processorBegun;
@@ -84,11 +74,6 @@ export async function timeSteps(network: MeasuredNetwork, seconds: number, threa
   } finally {
     await session.close();
   }
-}
-
-function processorSeconds(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
 }
 
 export interface ReductionCosts {

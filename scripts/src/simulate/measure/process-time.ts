@@ -1,8 +1,14 @@
-/** Processor time of other processes, where the system tells (Linux). */
+/** Processor time of this process, and of others where the system tells (Linux). */
 import { readFile } from 'node:fs/promises';
 
 /** Ticks a second of `/proc/PID/stat`: fixed on all Linux systems that Node runs on. */
 const ticks = 100;
+
+/** Seconds of all threads of this process so far. */
+export function processorSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
 
 /** Seconds of all threads of these processes; null where that is not to be had. */
 export async function processSeconds(ids: readonly number[]): Promise<number | null> {

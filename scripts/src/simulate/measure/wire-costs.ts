@@ -10,6 +10,7 @@ import { FramePool, freeReceived, ReceivedChunks } from '@lockstep/shared/protoc
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
 import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
 import { Store } from '@lockstep/worker/rank/store.ts';
+import { processorSeconds } from './process-time.ts';
 import { warmUpBytes, WebSocketServer } from './web-socket.ts';
 
 export interface WireCosts {
@@ -24,11 +25,6 @@ export interface WireCosts {
 
 const part = new Float32Array(defaultLimits.partBytes / 4).map((_, i) => Math.sin(i));
 const largest = largestFrameBytes(defaultLimits);
-
-function processorSeconds(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
-}
 
 /** Seconds of one byte made into a frame, in memory that the last one has left. */
 function encodeSeconds(): number {

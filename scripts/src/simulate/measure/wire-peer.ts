@@ -8,6 +8,7 @@ import { freeReceived } from '@lockstep/shared/protocol/frame-pool.ts';
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
 import { connect } from '@lockstep/worker/node/coordinator-socket.ts';
 import { collectGarbageSeldom } from '@lockstep/worker/node/garbage.ts';
+import { processorSeconds } from './process-time.ts';
 import { warmUpBytes } from './web-socket.ts';
 
 collectGarbageSeldom();
@@ -16,11 +17,6 @@ const [url = '', size = '0'] = process.argv.slice(2);
 const total = Number(size);
 const target = new Float32Array(new SharedArrayBuffer(defaultLimits.partBytes));
 const largest = largestFrameBytes(defaultLimits);
-
-function processorSeconds(): number {
-  const { user, system } = process.cpuUsage();
-  return (user + system) / 1e6;
-}
 
 let received = 0;
 let before = Number.NaN;
