@@ -47,9 +47,12 @@ test.serial('who does not read is dropped after five silences, and nothing piles
       .waitFor('its end', ({ type, name }) => type === 'node-left' && name === 'deaf', seconds)
       .finally(() => clearInterval(watch));
     t.is(left['code'], 'FLOOD');
-    t.regex(String(left['reason']), /reads too slowly: nothing went out for \d+ ms/);
+    // Five silences on the coordinator's clock. This one may start later: what it had heard up to then need not be all
+    // that the coordinator had handed to the network.
+    const stalled = /reads too slowly: nothing went out for (\d+) ms/.exec(String(left['reason']))?.[1];
+    t.true(Number(stalled) >= 10_000, String(left['reason']));
     const waited = performance.now() - deafSince;
-    t.true(waited > 10_000, `dropped after ${waited} ms`);
+    t.true(waited > 5000, `dropped after ${waited} ms`);
     const stepsMeanwhile = Number(left['step']) - joinedAt;
     t.true(stepsMeanwhile > 10, `the run stood still: ${stepsMeanwhile} steps`);
     // Kept for it: what the socket holds and a step or two of weights; not one vector for each step. What has been
