@@ -7,7 +7,16 @@ import { lockstep } from '../helpers/command-line.ts';
 import { requireDataset } from '../helpers/training-process.ts';
 
 /** What a field must be: a type, or `null` beside it. `count` is an integer from 0. */
-type Kind = 'count' | 'number' | 'text' | 'sha256' | 'list' | 'flag' | 'number or null' | 'text or null';
+type Kind =
+  | 'count'
+  | 'number'
+  | 'text'
+  | 'sha256'
+  | 'list'
+  | 'record'
+  | 'flag'
+  | 'number or null'
+  | 'text or null';
 
 const checks: Readonly<Record<Kind, (value: unknown) => boolean>> = {
   count: (value) => Number.isInteger(value) && (value as number) >= 0,
@@ -15,6 +24,7 @@ const checks: Readonly<Record<Kind, (value: unknown) => boolean>> = {
   text: (value) => typeof value === 'string' && value !== '',
   sha256: (value) => typeof value === 'string' && /^[0-9a-f]{64}$/.test(value),
   list: (value) => Array.isArray(value) && value.length > 0,
+  record: (value) => typeof value === 'object' && value !== null && !Array.isArray(value),
   flag: (value) => typeof value === 'boolean',
   'number or null': (value) => value === null || checks.number(value),
   'text or null': (value) => value === null || checks.text(value),
@@ -114,7 +124,7 @@ test.serial('train, then evaluate', (t) =>
 );
 
 test.serial('bench', async (t) => {
-  const flags = ['--rounds', '1', '--seconds', '0.3', '--threads', '2'];
+  const flags = ['--rounds', '1', '--seconds', '0.3', '--threads', '2', '--profile'];
   const objects = await spoken(t, ['bench', ...recipe, ...flags]);
   t.deepEqual(typesOf(objects), ['bench-progress', 'result']);
   holds(t, objects, {
@@ -127,10 +137,12 @@ test.serial('bench', async (t) => {
     rounds: 'count',
     figures: 'list',
     profile: 'list',
+    details: 'record',
   });
-  const { figures, profile } = objects.at(-1) as unknown as {
+  const { figures, profile, details } = objects.at(-1) as unknown as {
     figures: { threads: number; imagesPerSecond: number; speedup: number; efficiency: number }[];
     profile: { name: string; share: number }[];
+    details: { roofs: { gigaflops: number }; limits: { share: number }[]; kernels: { name: string }[] };
   };
   t.deepEqual(
     figures.map(({ threads }) => threads),
@@ -144,8 +156,12 @@ test.serial('bench', async (t) => {
   const names = profile.map(({ name }) => name);
   for (const name of ['waiting', 'reduction', 'loading', 'convolution forward'])
     t.true(names.includes(name), names.join(', '));
-  const total = profile.reduce((sum, { share }) => sum + share, 0);
-  t.true(Math.abs(total - 1) < 0.2, `the shares add up to ${total}`);
+  for (const shares of [profile, details.limits]) {
+    const total = shares.reduce((sum, { share }) => sum + share, 0);
+    t.true(Math.abs(total - 1) < 0.2, `the shares add up to ${total}`);
+  }
+  t.true(details.roofs.gigaflops > 0);
+  t.true(details.kernels.some(({ name }) => name === 'winogradForward' || name === 'convForward'));
 });
 
 test.serial('plan, measured and not', async (t) => {

@@ -52,6 +52,7 @@ export async function inlineRun(
   dataset: Dataset,
   build: BuildName = 'fma-narrow',
   sharedSlots = false,
+  profiled = false,
 ) {
   const model = modelFor(recipe, dataset);
   const layout = layOut(model);
@@ -67,7 +68,7 @@ export async function inlineRun(
     storeMemory: store.arena.memory,
     storeLayout: store.layout,
     arenaBytes: arenaBytesOf(recipe, model, dataset),
-    profiled: false,
+    profiled,
   });
   const pixels = new Map<string, number>();
   for (const [name, { height, width }] of inferShapes(model)) pixels.set(name, height * width);

@@ -26,6 +26,7 @@ interface BenchFlags {
   readonly threads?: number;
   readonly rounds: number;
   readonly seconds: number;
+  readonly profile?: boolean;
   readonly json?: boolean;
 }
 
@@ -41,7 +42,8 @@ export function registerBench(program: Command): void {
       integerFrom(1, threadLimit),
     )
     .option('--rounds <n>', 'rounds over all numbers of threads', integerFrom(1, 1000), 5)
-    .option('--seconds <s>', 'seconds for each measurement', secondsFrom, 2);
+    .option('--seconds <s>', 'seconds for each measurement', secondsFrom, 2)
+    .option('--profile', 'also kernel by kernel: rates, and whether arithmetic or memory limits it');
   addJsonFlag(addRecipeFlags(command)).action(async (file: string | undefined, flags: FlagValues) => {
     process.exitCode = await runBench(file ?? null, flags as BenchFlags & FlagValues);
   });
@@ -65,7 +67,8 @@ async function runBench(file: string | null, flags: BenchFlags & FlagValues): Pr
     }).finally(progress.end);
     const { benchmark } = await import('../metrics/benchmark.ts');
     const threads = flags.threads ?? availableParallelism();
-    const options = { recipe, dataset, threads, rounds: flags.rounds, seconds: flags.seconds };
+    const { rounds, seconds, profile: detailed = false } = flags;
+    const options = { recipe, dataset, threads, rounds, seconds, detailed };
     const report = await benchmark({ ...options, signal: interruption.signal }, (share, text) => {
       if (json) writeJsonLine(output, { type: 'bench-progress', share, text } as { type: string });
       else if (output.isTty) {

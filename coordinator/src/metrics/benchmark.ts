@@ -2,10 +2,11 @@
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
-import type { Profile } from '@lockstep/worker/rank/profile.ts';
 import { median } from '../plan/program-timing.ts';
 import { openSession, type Session } from '../session.ts';
-import { sampleSteps } from './step-sampling.ts';
+import { measureRoofs } from './roofs.ts';
+import { type Sample, sampleSteps } from './step-sampling.ts';
+import { type ProfileShare, profileShares, type TimeProfile, timeProfile } from './time-profile.ts';
 
 export interface BenchmarkOptions {
   readonly recipe: Recipe;
@@ -15,6 +16,8 @@ export interface BenchmarkOptions {
   readonly rounds: number;
   /** Seconds of measurement for each number of threads in each round. */
   readonly seconds: number;
+  /** Also kernel by kernel, against what the machine can do. */
+  readonly detailed: boolean;
   readonly signal: AbortSignal;
 }
 
@@ -26,12 +29,6 @@ export interface ThreadFigures {
   readonly speedup: number;
   /** Speed-up divided by threads. */
   readonly efficiency: number;
-}
-
-export interface ProfileShare {
-  readonly name: string;
-  /** Share of all threads' time, 0..1. */
-  readonly share: number;
 }
 
 export interface BenchmarkReport {
@@ -46,6 +43,8 @@ export interface BenchmarkReport {
   readonly figures: readonly ThreadFigures[];
   /** With all threads: kinds of kernels, loading, reduction, waiting; largest first. */
   readonly profile: readonly ProfileShare[];
+  /** Of the same steps; null unless it was asked for. */
+  readonly details: TimeProfile | null;
 }
 
 /** 1, 2, 3 ... up to 8, then powers of two, and the number asked for. */
@@ -69,7 +68,9 @@ export async function benchmark(
     for (let round = -1; round < rounds && !options.signal.aborted; round++) {
       for (const [i, count] of counts.entries()) {
         // The first round warms up: code is still being compiled, memory touched for the first time.
-        const rate = await measureRate(sessions[i] as Session, options, round < 0 ? seconds / 2 : seconds);
+        const rate = rateOf(
+          await measureSteps(sessions[i] as Session, options, round < 0 ? seconds / 2 : seconds),
+        );
         if (round >= 0) measured.get(count)?.push(rate);
         const done = (round + 1) * counts.length + i + 1;
         onProgress(
@@ -81,7 +82,7 @@ export async function benchmark(
   } finally {
     for (const session of sessions) await session.close();
   }
-  const profile = await measureProfile(options, kernels);
+  const { profile, details } = await measureProfile(options, kernels);
   onProgress(1, 'done');
   const single = measured.get(1) ?? [];
   const figures = counts.map((count) => {
@@ -103,6 +104,7 @@ export async function benchmark(
     rounds: single.length,
     figures,
     profile,
+    details,
   };
 }
 
@@ -120,37 +122,35 @@ async function startSession(
   return session;
 }
 
-/** Images per second of whole steps, committed as in a run. */
-async function measureRate(session: Session, options: BenchmarkOptions, seconds: number): Promise<number> {
-  const sample = await sampleSteps(session, options, (so) => so.seconds > seconds, options.signal);
-  return sample.images / sample.seconds;
+/** Whole steps, committed as in a run. */
+function measureSteps(session: Session, options: BenchmarkOptions, seconds: number): Promise<Sample> {
+  return sampleSteps(session, options, (so) => so.seconds > seconds, options.signal);
+}
+
+/** Images per second. */
+function rateOf({ images, seconds }: Sample): number {
+  return images / seconds;
 }
 
 /** Where the time of all threads goes, kernel by kernel; what is left is waiting. */
-async function measureProfile(options: BenchmarkOptions, kernels: Kernels): Promise<ProfileShare[]> {
-  const { threads, seconds } = options;
+async function measureProfile(
+  options: BenchmarkOptions,
+  kernels: Kernels,
+): Promise<Pick<BenchmarkReport, 'profile' | 'details'>> {
+  const { threads, seconds, detailed } = options;
+  const roofs = detailed ? measureRoofs(kernels.build, kernels.module) : null;
   const session = await startSession(options, threads, kernels, true);
   try {
-    await measureRate(session, options, seconds / 2);
+    await measureSteps(session, options, seconds / 2);
     await session.pool.takeProfiles();
-    const begun = performance.now();
-    await measureRate(session, options, seconds);
-    const wall = ((performance.now() - begun) / 1000) * threads;
-    return profileShares(await session.pool.takeProfiles(), wall);
+    const sample = await measureSteps(session, options, seconds);
+    const wall = sample.seconds * threads;
+    const profiles = await session.pool.takeProfiles();
+    return {
+      profile: profileShares(profiles, wall),
+      details: roofs && timeProfile(profiles, wall, sample.steps, roofs),
+    };
   } finally {
     await session.close();
   }
-}
-
-/** Sums profiles of all threads to shares of `wall` seconds; what nobody counted is waiting. */
-export function profileShares(profiles: readonly Profile[], wall: number): ProfileShare[] {
-  const sums = new Map<string, number>();
-  for (const profile of profiles) {
-    for (const [name, seconds] of Object.entries(profile)) sums.set(name, (sums.get(name) ?? 0) + seconds);
-  }
-  const busy = [...sums.values()].reduce((a, b) => a + b, 0);
-  sums.set('waiting', Math.max(0, wall - busy));
-  return [...sums]
-    .map(([name, seconds]) => ({ name, share: seconds / wall }))
-    .toSorted((a, b) => b.share - a.share);
 }

@@ -3,13 +3,14 @@ import Table from 'cli-table3';
 import type { BenchmarkReport } from '../metrics/benchmark.ts';
 import { drawBar } from './bar-line.ts';
 import { asRate, inPercent } from './format.ts';
+import { profileText } from './profile-text.ts';
 
 const plain = { style: { head: [], border: [], compact: true } };
 
-/** Throughput by threads, then where the time goes. */
+/** Throughput by threads, then where the time goes: by group, and kernel by kernel where that was asked for. */
 export function benchmarkText(report: BenchmarkReport): string {
-  const { model, dataset, batchSize, shardsPerStep, kernels, kernelsReason, rounds, figures, profile } =
-    report;
+  const { model, dataset, batchSize, shardsPerStep, kernels, kernelsReason, rounds } = report;
+  const { figures, profile, details } = report;
   const speeds = new Table({
     ...plain,
     head: ['threads', 'images/s', 'speed-up', 'efficiency'],
@@ -32,5 +33,6 @@ export function benchmarkText(report: BenchmarkReport): string {
     `kernels ${kernels}: ${kernelsReason}`,
     speeds.toString(),
     shares.toString(),
+    ...(details ? [profileText(details)] : []),
   ].join('\n');
 }

@@ -83,7 +83,7 @@ export class PairSums {
       const source = gradient === null ? null : gradient + at;
       this.chunk(firstWord + chunk, { n, source, slot: slot + 4 * at, journal }, shard & 1);
     }
-    this.bench.account('reduction', begun);
+    this.bench.account('reduction', begun, 'hand gradients over', 8 * (to - from));
   }
 
   /** Hands over a chunk. @param word index of its state among the store's integers @param own 0 or 1 of the pair */

@@ -94,7 +94,7 @@ export class RankPool {
     }
   }
 
-  /** Seconds by kernel group, of each rank, since the last call. */
+  /** Where each rank's time went since the last call. */
   async takeProfiles(): Promise<Profile[]> {
     return Promise.all(this.living().map((api) => api.call((remote) => remote.takeProfile())));
   }

@@ -40,7 +40,7 @@ export const rankApi = {
     return { threadId, arenaBytes: rank?.arenaBytes ?? 0, heapBytes: process.memoryUsage().heapUsed };
   },
   takeProfile(): Profile {
-    return rank?.takeProfile() ?? {};
+    return rank?.takeProfile() ?? [];
   },
   /** For drills: the next task fails. */
   failNext(how: Fault): void {

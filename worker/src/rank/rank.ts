@@ -72,7 +72,7 @@ export class Rank {
     this.bench.midway = end;
   }
 
-  /** Seconds by kernel group since the last call; empty unless set up as profiled. */
+  /** Where the time went since the last call; empty unless set up as profiled. */
   takeProfile(): Profile {
     return this.bench.takeProfile();
   }

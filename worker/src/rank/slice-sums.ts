@@ -84,7 +84,9 @@ export class SliceSums {
       });
       storeKernels[call.kernel](...call.values);
     });
-    this.bench.account('reduction', begun);
+    // Sums are read, weights and state are read and written.
+    const streams = covers.length + 2 * (1 + layout.optimizer[side].length);
+    this.bench.account('reduction', begun, 'sum and update', 4 * streams * (task.to - task.from));
     return { kind: 'slice', notFinite, seconds: (performance.now() - begun) / 1000 };
   }
 
@@ -100,7 +102,12 @@ export class SliceSums {
       if (this.dtype === dtypeCodes.f32) storeKernels.roundFloats(this.sum, n, this.dtype, to);
       else storeKernels.narrowFloats(this.sum, n, this.dtype, to);
     });
-    this.bench.account('reduction', begun);
+    this.bench.account(
+      'reduction',
+      begun,
+      'sum of a subtree',
+      4 * (subtree.width + 1) * (range.to - range.from),
+    );
     return notFinite;
   }
 

@@ -7,7 +7,7 @@ import type { GradientPiece } from '@lockstep/shared/model/parameter-places.ts';
 import type { Program, ProgramMode, Step } from '@lockstep/shared/model/program.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 import { normalisationTable } from '../data/augmentation.ts';
-import { execute, executeProfiled, type Profile } from './profile.ts';
+import { execute, type Profile, ProfileBook } from './profile.ts';
 import type { RankSetup } from './rank.ts';
 import { compileOptionsOf } from './run-shape.ts';
 import { loadShard, type LoadRequest } from './shard-loader.ts';
@@ -48,7 +48,7 @@ export class Workbench {
   private loadedStep = -1;
   private loadedPublication = -1;
   private preparedFor: ProgramMode | null = null;
-  private profile: Profile = {};
+  private readonly book = new ProfileBook();
 
   constructor(setup: RankSetup) {
     this.setup = setup;
@@ -58,22 +58,19 @@ export class Workbench {
     this.storeKernels = instantiateKernels(setup.module, setup.storeMemory);
   }
 
-  /** Seconds by kernel group since the last call; empty unless set up as profiled. */
+  /** Where the time went since the last call; empty unless set up as profiled. */
   takeProfile(): Profile {
-    const taken = this.profile;
-    this.profile = {};
-    return taken;
+    return this.book.take();
   }
 
   execute(steps: readonly Step[]): void {
-    if (this.setup.profiled) executeProfiled(steps, this.kernels, this.profile);
+    if (this.setup.profiled) this.book.execute(steps, this.kernels);
     else execute(steps, this.kernels);
   }
 
-  /** Adds time since `begun` (milliseconds) to a name of the profile. */
-  account(name: string, begun: number): void {
-    if (!this.setup.profiled) return;
-    this.profile[name] = (this.profile[name] ?? 0) + (performance.now() - begun) / 1000;
+  /** Writes the time since `begun` (milliseconds) into the profile. @param bytes that were moved, if they were counted */
+  account(group: string, begun: number, name = group, bytes = 0): void {
+    if (this.setup.profiled) this.book.note(group, name, (performance.now() - begun) / 1000, bytes);
   }
 
   load(program: Program, request: LoadRequest): void {

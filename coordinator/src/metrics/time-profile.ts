@@ -1,0 +1,107 @@
+/** Where the time of all threads goes: by group, by kernel, and by what limits it. Pure. */
+import { type Expense, mergeExpenses, type Profile } from '@lockstep/worker/rank/profile.ts';
+import type { MemoryRoof, Roofs } from './roofs.ts';
+
+export interface ProfileShare {
+  readonly name: string;
+  /** Share of all threads' time, 0..1. */
+  readonly share: number;
+}
+
+/** What keeps a piece of work from being faster; `other`: neither of both is used to a third. */
+export type Limit = 'arithmetic' | 'memory traffic' | 'waiting' | 'other';
+
+export interface KernelRow {
+  readonly name: string;
+  readonly group: string;
+  readonly shapes: string;
+  /** Of a step, on all threads. */
+  readonly calls: number;
+  readonly share: number;
+  /** Null for what is no kernel. Winograd's are counted as of the direct convolution, so they may pass the roof. */
+  readonly gigaflops: number | null;
+  /** Bytes that must move at least; null where nobody counts them. */
+  readonly gigabytes: number | null;
+  readonly limit: Limit;
+}
+
+export interface TimeProfile {
+  readonly roofs: Roofs;
+  /** Largest first. */
+  readonly limits: readonly ProfileShare[];
+  readonly kernels: readonly KernelRow[];
+}
+
+/** Below this share of a roof, it is not what limits. */
+const third = 1 / 3;
+
+const largestFirst = (a: { readonly share: number }, b: { readonly share: number }): number =>
+  b.share - a.share;
+
+function sumShares(parts: readonly ProfileShare[]): ProfileShare[] {
+  const sums = new Map<string, number>();
+  for (const { name, share } of parts) sums.set(name, (sums.get(name) ?? 0) + share);
+  return [...sums].map(([name, share]) => ({ name, share })).toSorted(largestFirst);
+}
+
+/** Sums profiles of all threads by group, to shares of `wall` seconds; what nobody counted is waiting. */
+export function profileShares(profiles: readonly Profile[], wall: number): ProfileShare[] {
+  const parts = profiles.flat().map(({ group, seconds }) => ({ name: group, share: seconds / wall }));
+  const busy = parts.reduce((sum, { share }) => sum + share, 0);
+  return sumShares([...parts, { name: 'waiting', share: Math.max(0, 1 - busy) }]);
+}
+
+/** The roof measured over the amount of memory that is nearest, as a ratio. */
+function roofFor(bytes: number, memory: readonly MemoryRoof[]): number {
+  const distance = (roof: MemoryRoof): number => Math.abs(Math.log(roof.bytes / bytes));
+  const [first, ...others] = memory;
+  if (first === undefined) return Number.POSITIVE_INFINITY;
+  return others.reduce((best, roof) => (distance(roof) < distance(best) ? roof : best), first)
+    .gigabytesPerSecond;
+}
+
+/** The roof that a piece of work is nearer to, if it is anywhere near one. */
+export function decideLimit({ group, calls, seconds, flops, bytes }: Expense, roofs: Roofs): Limit {
+  if (group.startsWith('waiting')) return 'waiting';
+  const arithmetic = flops / seconds / 1e9 / roofs.gigaflops;
+  const traffic = bytes / seconds / 1e9 / roofFor(Math.max(1, bytes / calls), roofs.memory);
+  if (Math.max(arithmetic, traffic) < third) return 'other';
+  return arithmetic >= traffic ? 'arithmetic' : 'memory traffic';
+}
+
+/**
+ * One row for each kernel and shape.
+ *
+ * @param wall seconds of all threads together @param steps of the run that was profiled
+ */
+export function timeProfile(
+  profiles: readonly Profile[],
+  wall: number,
+  steps: number,
+  roofs: Roofs,
+): TimeProfile {
+  const kernels = mergeExpenses(profiles.flat()).map((expense) => rowOf(expense, wall, steps, roofs));
+  const busy = kernels.reduce((sum, { share }) => sum + share, 0);
+  return {
+    roofs,
+    limits: sumShares([
+      ...kernels.map(({ limit, share }) => ({ name: limit, share })),
+      { name: 'waiting', share: Math.max(0, 1 - busy) },
+    ]),
+    kernels: kernels.toSorted(largestFirst),
+  };
+}
+
+function rowOf(expense: Expense, wall: number, steps: number, roofs: Roofs): KernelRow {
+  const { name, group, shapes, calls, seconds, flops, bytes } = expense;
+  return {
+    name,
+    group,
+    shapes,
+    calls: calls / steps,
+    share: seconds / wall,
+    gigaflops: shapes === '' ? null : flops / seconds / 1e9,
+    gigabytes: bytes === 0 ? null : bytes / seconds / 1e9,
+    limit: decideLimit(expense, roofs),
+  };
+}

@@ -1,0 +1,97 @@
+/** Shares of the threads' time, and what limits a piece of work: by figures that a reader can check. */
+import type { Roofs } from '@lockstep/coordinator/metrics/roofs.ts';
+import { measureRoofs } from '@lockstep/coordinator/metrics/roofs.ts';
+import { decideLimit, profileShares, timeProfile } from '@lockstep/coordinator/metrics/time-profile.ts';
+import { benchmarkText } from '@lockstep/coordinator/terminal/benchmark-text.ts';
+import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
+import type { Expense } from '@lockstep/worker/rank/profile.ts';
+import test from 'ava';
+
+const roofs: Roofs = {
+  gigaflops: 100,
+  memory: [
+    { bytes: 1e5, gigabytesPerSecond: 80 },
+    { bytes: 1e8, gigabytesPerSecond: 10 },
+  ],
+};
+
+const conv: Expense = {
+  group: 'convolution forward',
+  name: 'convForward',
+  shapes: '2x8x8x16 -> 2x8x8x16',
+  calls: 10,
+  seconds: 1,
+  flops: 60e9,
+  bytes: 1e6,
+};
+const add: Expense = { ...conv, group: 'data movement', name: 'add', flops: 5e8, bytes: 6e9 };
+const loading: Expense = { ...conv, group: 'loading', name: 'loading', shapes: '', flops: 0, bytes: 0 };
+
+test('the limit is the roof that is nearer, if one is near', (t) => {
+  t.is(decideLimit(conv, roofs), 'arithmetic');
+  // 0.6 GB a call: the roof of memory, 10 GB/s, not that of a cache.
+  t.is(decideLimit(add, roofs), 'memory traffic');
+  // The same rate over so little memory is far below the cache's roof.
+  t.is(decideLimit({ ...add, calls: 60_000 }, roofs), 'other');
+  t.is(decideLimit(loading, roofs), 'other');
+  t.is(decideLimit({ ...loading, group: 'waiting for weights' }, roofs), 'waiting');
+});
+
+test('shares are of all threads together; what nobody counted is waiting', (t) => {
+  const shares = profileShares([[conv, loading], [conv]], 4);
+  t.deepEqual(shares, [
+    { name: 'convolution forward', share: 0.5 },
+    { name: 'loading', share: 0.25 },
+    { name: 'waiting', share: 0.25 },
+  ]);
+  const { limits, kernels } = timeProfile([[conv, loading], [conv]], 4, 5, roofs);
+  t.deepEqual(limits, [
+    { name: 'arithmetic', share: 0.5 },
+    { name: 'other', share: 0.25 },
+    { name: 'waiting', share: 0.25 },
+  ]);
+  t.deepEqual(kernels[0], {
+    name: 'convForward',
+    group: 'convolution forward',
+    shapes: conv.shapes,
+    calls: 4,
+    share: 0.5,
+    gigaflops: 60,
+    gigabytes: 0.001,
+    limit: 'arithmetic',
+  });
+  t.is(kernels[1]?.gigaflops, null);
+  t.is(kernels[1]?.gigabytes, null);
+});
+
+test('a machine has roofs', async (t) => {
+  const found = measureRoofs('fma-narrow', await compileKernels('fma-narrow'));
+  t.true(found.gigaflops > 1 && Number.isFinite(found.gigaflops), `${found.gigaflops}`);
+  t.is(found.memory.length, 3);
+  for (const { gigabytesPerSecond } of found.memory) {
+    t.true(gigabytesPerSecond > 0.1 && Number.isFinite(gigabytesPerSecond), `${gigabytesPerSecond}`);
+  }
+});
+
+test('as text: limits and kernels where they were asked for', (t) => {
+  const many = Array.from({ length: 40 }, (_, i) => ({ ...conv, shapes: `shape ${i}`, seconds: 0.1 }));
+  const report = {
+    type: 'result',
+    model: 'A model',
+    dataset: 'Images',
+    batchSize: 8,
+    shardsPerStep: 2,
+    kernels: 'fma-wide',
+    kernelsReason: 'faster',
+    rounds: 3,
+    figures: [{ threads: 1, imagesPerSecond: 500, speedup: 1, efficiency: 1 }],
+    profile: profileShares([many], 5),
+    details: timeProfile([many], 5, 1, roofs),
+  } as const;
+  const text = benchmarkText(report);
+  t.regex(text, /one thread at most: 100 GFLOP\/s in registers; additions over 97\.7 KiB 80 GB\/s/);
+  t.regex(text, /arithmetic +│ +80\.00 %/);
+  t.regex(text, /convForward +│ shape 0 .*600/);
+  t.regex(text, /10 more: 20\.00 %/);
+  t.false(benchmarkText({ ...report, details: null }).includes('GFLOP/s in registers'));
+});
