@@ -143,12 +143,12 @@ async function measureProfile(
   try {
     await measureSteps(session, options, seconds / 2);
     await session.pool.takeProfiles();
-    const sample = await measureSteps(session, options, seconds);
-    const wall = sample.seconds * threads;
+    const { seconds: elapsed, steps } = await measureSteps(session, options, seconds);
+    const wall = elapsed * threads;
     const profiles = await session.pool.takeProfiles();
     return {
       profile: profileShares(profiles, wall),
-      details: roofs && timeProfile(profiles, wall, sample.steps, roofs),
+      details: roofs && timeProfile(profiles, { wall, steps, workingSet: session.arenaBytes }, roofs),
     };
   } finally {
     await session.close();

@@ -25,8 +25,18 @@ export interface KernelRow {
   readonly limit: Limit;
 }
 
+/** The run that was profiled. */
+export interface ProfiledRun {
+  /** Of all threads together. */
+  readonly wall: number;
+  readonly steps: number;
+  /** Bytes that a rank goes through for a shard: its arena. */
+  readonly workingSet: number;
+}
+
 export interface TimeProfile {
   readonly roofs: Roofs;
+  readonly workingSet: number;
   /** Largest first. */
   readonly limits: readonly ProfileShare[];
   readonly kernels: readonly KernelRow[];
@@ -51,7 +61,7 @@ export function profileShares(profiles: readonly Profile[], wall: number): Profi
   return sumShares([...parts, { name: 'waiting', share: Math.max(0, 1 - busy) }]);
 }
 
-/** The roof measured over the amount of memory that is nearest, as a ratio. */
+/** The roof measured over the amount of memory that is nearest, as a ratio. @param bytes of memory that is gone through */
 function roofFor(bytes: number, memory: readonly MemoryRoof[]): number {
   const distance = (roof: MemoryRoof): number => Math.abs(Math.log(roof.bytes / bytes));
   const [first, ...others] = memory;
@@ -60,30 +70,29 @@ function roofFor(bytes: number, memory: readonly MemoryRoof[]): number {
     .gigabytesPerSecond;
 }
 
-/** The roof that a piece of work is nearer to, if it is anywhere near one. */
-export function decideLimit({ group, calls, seconds, flops, bytes }: Expense, roofs: Roofs): Limit {
+/**
+ * The roof that a piece of work is nearer to, if it is anywhere near one. That of memory is the one for all that a step goes
+ * through: an activation is read again long after it was written, whatever the size of a call.
+ */
+export function decideLimit(
+  { group, seconds, flops, bytes }: Expense,
+  roofs: Roofs,
+  workingSet: number,
+): Limit {
   if (group.startsWith('waiting')) return 'waiting';
   const arithmetic = flops / seconds / 1e9 / roofs.gigaflops;
-  const traffic = bytes / seconds / 1e9 / roofFor(Math.max(1, bytes / calls), roofs.memory);
+  const traffic = bytes / seconds / 1e9 / roofFor(workingSet, roofs.memory);
   if (Math.max(arithmetic, traffic) < third) return 'other';
   return arithmetic >= traffic ? 'arithmetic' : 'memory traffic';
 }
 
-/**
- * One row for each kernel and shape.
- *
- * @param wall seconds of all threads together @param steps of the run that was profiled
- */
-export function timeProfile(
-  profiles: readonly Profile[],
-  wall: number,
-  steps: number,
-  roofs: Roofs,
-): TimeProfile {
-  const kernels = mergeExpenses(profiles.flat()).map((expense) => rowOf(expense, wall, steps, roofs));
+/** One row for each kernel and shape. */
+export function timeProfile(profiles: readonly Profile[], run: ProfiledRun, roofs: Roofs): TimeProfile {
+  const kernels = mergeExpenses(profiles.flat()).map((expense) => rowOf(expense, run, roofs));
   const busy = kernels.reduce((sum, { share }) => sum + share, 0);
   return {
     roofs,
+    workingSet: run.workingSet,
     limits: sumShares([
       ...kernels.map(({ limit, share }) => ({ name: limit, share })),
       { name: 'waiting', share: Math.max(0, 1 - busy) },
@@ -92,7 +101,7 @@ export function timeProfile(
   };
 }
 
-function rowOf(expense: Expense, wall: number, steps: number, roofs: Roofs): KernelRow {
+function rowOf(expense: Expense, { wall, steps, workingSet }: ProfiledRun, roofs: Roofs): KernelRow {
   const { name, group, shapes, calls, seconds, flops, bytes } = expense;
   return {
     name,
@@ -102,6 +111,6 @@ function rowOf(expense: Expense, wall: number, steps: number, roofs: Roofs): Ker
     share: seconds / wall,
     gigaflops: shapes === '' ? null : flops / seconds / 1e9,
     gigabytes: bytes === 0 ? null : bytes / seconds / 1e9,
-    limit: decideLimit(expense, roofs),
+    limit: decideLimit(expense, roofs, workingSet),
   };
 }

@@ -14,7 +14,7 @@ const mostRows = 30;
 const shapeWidth = 44;
 
 /** As two tables. */
-export function profileText({ roofs, limits, kernels }: TimeProfile): string {
+export function profileText({ roofs, workingSet, limits, kernels }: TimeProfile): string {
   const shares = new Table({
     ...plain,
     head: ['what limits it', 'share', ''],
@@ -33,6 +33,7 @@ export function profileText({ roofs, limits, kernels }: TimeProfile): string {
   return [
     shares.toString(),
     `one thread at most: ${roofs.gigaflops.toFixed(0)} GFLOP/s in registers; additions over ${roofs.memory.map(roofText).join(', ')}`,
+    `a rank goes through ${asBytes(workingSet)} for a shard, so its memory is as fast as the nearest of these sizes`,
     'calls of a step on all threads; Winograd counts the operations of the direct convolution',
     rows.toString(),
     ...(rest.length > 0 ? [`${rest.length} more: ${inPercent(restShare)}`] : []),

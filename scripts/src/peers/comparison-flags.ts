@@ -16,7 +16,7 @@ export const usage = `Training steps of Lockstep and of other libraries, side by
   --quick           one short round
   --model NAME      one model only, with --batch N (default: resnet20 with 128 and resnet18 with 64)
   --batch N         images of a step
-  --shards N        Lockstep's shards of a step (default: the recipe's)
+  --shards N        Lockstep's shards of a step (default: so many that each has 16 images)
   --engines LIST    some of lockstep,pytorch,tfjs (default: all)
   --python PATH     a Python that has torch (default: python3, then the system's)
   --tfjs FOLDER     a folder whose node_modules has @tensorflow/tfjs, and perhaps @tensorflow/tfjs-backend-wasm
@@ -39,7 +39,10 @@ export function parseFlags(args: readonly string[]): Flags {
   const memory = values.memory === true;
   const quick = values.quick === true;
   const shards = values.shards === undefined ? null : positive('shards', values.shards, true);
-  const workloads = workloadsOf(values.model, values.batch, memory, shards);
+  const workloads = workloadsOf(values.model, values.batch, memory).map((workload) => ({
+    ...workload,
+    shards: shards ?? shardsFor(workload.batch),
+  }));
   for (const workload of workloads) peerRecipe(workload);
   const everybody = memory ? 'lockstep,pytorch' : engineNames.join(',');
   const engines = (values.engines ?? everybody).split(',').map(engineFrom);
@@ -64,21 +67,31 @@ export function parseFlags(args: readonly string[]): Flags {
   };
 }
 
+/**
+ * Images of a shard: those of the default recipe. In smaller shards the filters of 512 channels are transformed for too few
+ * tiles (docs/log.md), and everybody is to be in its best configuration.
+ */
+const shardImages = 16;
+
+/** For two threads as well. */
+function shardsFor(batch: number): number {
+  return Math.max(Math.min(2, batch), Math.round(batch / shardImages));
+}
+
 function workloadsOf(
   model: string | undefined,
   batch: string | undefined,
   memory: boolean,
-  shards: number | null,
-): Workload[] {
+): Omit<Workload, 'shards'>[] {
   const size = (fallback: number) => (batch === undefined ? fallback : positive('batch', batch, true));
-  if (memory) return [{ model: model ?? 'resnet18', batch: size(128), shards }];
+  if (memory) return [{ model: model ?? 'resnet18', batch: size(128) }];
   if (model !== undefined) {
     checkModelName(model);
-    return [{ model, batch: size(model === 'resnet18' ? 64 : 128), shards }];
+    return [{ model, batch: size(model === 'resnet18' ? 64 : 128) }];
   }
   return [
-    { model: 'resnet20', batch: size(128), shards },
-    { model: 'resnet18', batch: size(64), shards },
+    { model: 'resnet20', batch: size(128) },
+    { model: 'resnet18', batch: size(64) },
   ];
 }
 

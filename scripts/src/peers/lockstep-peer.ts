@@ -20,7 +20,7 @@ const { values: flags } = parseArgs({
   options: {
     model: { type: 'string', default: 'resnet20' },
     batch: { type: 'string', default: '128' },
-    shards: { type: 'string' },
+    shards: { type: 'string', default: '8' },
     threads: { type: 'string', default: '1' },
   },
 });
@@ -28,7 +28,7 @@ const { values: flags } = parseArgs({
 const recipe = peerRecipe({
   model: flags.model,
   batch: Number(flags.batch),
-  shards: flags.shards === undefined ? null : Number(flags.shards),
+  shards: Number(flags.shards),
 });
 
 function say(message: object): void {

@@ -8,8 +8,8 @@ export interface Workload {
   readonly model: string;
   /** Images of a step. */
   readonly batch: number;
-  /** Shards of a step, for Lockstep; null: the recipe's default. */
-  readonly shards: number | null;
+  /** Shards of a step, for Lockstep. */
+  readonly shards: number;
 }
 
 export const engineNames = ['lockstep', 'pytorch', 'tfjs'] as const;
@@ -41,8 +41,7 @@ function nodeCommand(script: string, args: readonly string[], env: Command['env'
 
 /** The default kernels, and those of an engine without revectorization, with one thread and with two. */
 export function lockstepPeers({ model, batch, shards }: Workload): PeerSpec[] {
-  const flags = ['--model', model, '--batch', String(batch)];
-  if (shards !== null) flags.push('--shards', String(shards));
+  const flags = ['--model', model, '--batch', String(batch), '--shards', String(shards)];
   const peer = (role: 'lockstep' | 'lockstep-narrow', title: string, threads: number): PeerSpec => ({
     engine: 'lockstep',
     title,

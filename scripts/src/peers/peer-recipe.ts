@@ -9,6 +9,6 @@ export function peerRecipe({ model, batch, shards }: Workload): Recipe {
     dataset: 'synthetic',
     augmentation: 'none',
     batchSize: batch,
-    ...(shards === null ? {} : { shardsPerStep: shards }),
+    shardsPerStep: shards,
   });
 }

@@ -50,10 +50,15 @@ function panelPlaneBytes(rows: number): number {
   return 2 * planeBytes(rows * 2 * panelColumns);
 }
 
+/** Bytes of all transformed filters: what every call goes through, be they kept or transformed anew. */
+export function winogradFilterBytes(depth: number, columns: number): number {
+  const padded = Math.ceil(columns / panelColumns) * panelColumns;
+  return 4 * elements * channelStride(depth) * padded;
+}
+
 /** Whether packed filters are kept transformed, and not transformed anew for every block of tiles. */
 function keepsTransformed(depth: number, columns: number): boolean {
-  const padded = Math.ceil(columns / panelColumns) * panelColumns;
-  return elements * channelStride(depth) * padded <= 2 ** 20;
+  return winogradFilterBytes(depth, columns) <= 2 ** 22;
 }
 
 /** The weights laid out in panels; where they are kept transformed, that, and the former as scratch. */

@@ -24,6 +24,7 @@ export {
   usesWinograd,
   winogradBackwardDataScratchBytes,
   winogradBackwardWeightsScratchBytes,
+  winogradFilterBytes,
   winogradPackedBackwardDataBytes,
   winogradPackedBytes,
   winogradScratchBytes,

@@ -13,6 +13,7 @@ import {
   winogradBackwardDataScratchBytes,
   winogradBackwardWeightsScratchBytes,
   winogradPackedBackwardDataBytes,
+  winogradFilterBytes,
   winogradPackedBytes,
   winogradScratchBytes,
 } from '../kernels/winograd.ts';
@@ -69,7 +70,7 @@ export function recordForwardConvolution(
     c.tape.emit('prepare', stage.label, weightsInWords(shape), 'winogradPackForward', { w, packed, IC, OC });
     const scratch = c.tape.pooled('scratch', winogradScratchBytes(shape));
     const all = { ...tensors, pad, scratch };
-    c.runs.images('forward', stage.label, words, 'winogradForward', all, packedBytes);
+    c.runs.images('forward', stage.label, words, 'winogradForward', all, winogradFilterBytes(IC, OC));
   } else {
     const packing = { w, packed, KH, KW, IC, OC };
     c.tape.emit('prepare', stage.label, weightsInWords(shape), 'convPackForward', packing);
@@ -118,7 +119,8 @@ export function recordBackwardData(
     c.tape.emit(...at, 'winogradPackBackwardData', { w, packed, IC, OC });
     const scratch = c.tape.pooled('scratch', winogradBackwardDataScratchBytes(shape));
     const all = { ...tensors, scratch };
-    c.runs.images('backward', stage.label, words, 'winogradBackwardData', all, packedBytes);
+    const filterBytes = winogradFilterBytes(OC, IC);
+    c.runs.images('backward', stage.label, words, 'winogradBackwardData', all, filterBytes);
   } else {
     c.tape.emit(...at, 'convPackBackwardData', { w, packed, KH, KW, IC, OC, stride, pad });
     const all = { ...tensors, KH, KW, stride };

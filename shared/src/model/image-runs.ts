@@ -41,7 +41,7 @@ export const runBytes = 640 * 1024;
  * Images that go through a run together.
  *
  * @param imageBytes bytes of one image over all activations of the run
- * @param weightBytes bytes of weights that are read again for every range: when they outweigh the activations,
+ * @param weightBytes bytes of weights that are read, or transformed, again for every range: when they outweigh the activations,
  *   all images go together
  */
 export function imagesTogether(n: number, imageBytes: number, weightBytes: number): number {

@@ -28,13 +28,12 @@ const add: Expense = { ...conv, group: 'data movement', name: 'add', flops: 5e8,
 const loading: Expense = { ...conv, group: 'loading', name: 'loading', shapes: '', flops: 0, bytes: 0 };
 
 test('the limit is the roof that is nearer, if one is near', (t) => {
-  t.is(decideLimit(conv, roofs), 'arithmetic');
-  // 0.6 GB a call: the roof of memory, 10 GB/s, not that of a cache.
-  t.is(decideLimit(add, roofs), 'memory traffic');
-  // The same rate over so little memory is far below the cache's roof.
-  t.is(decideLimit({ ...add, calls: 60_000 }, roofs), 'other');
-  t.is(decideLimit(loading, roofs), 'other');
-  t.is(decideLimit({ ...loading, group: 'waiting for weights' }, roofs), 'waiting');
+  t.is(decideLimit(conv, roofs, 4e7), 'arithmetic');
+  // 6 GB/s: of the 10 that memory gives, and of the 80 of a cache.
+  t.is(decideLimit(add, roofs, 4e7), 'memory traffic');
+  t.is(decideLimit(add, roofs, 4e5), 'other');
+  t.is(decideLimit(loading, roofs, 4e7), 'other');
+  t.is(decideLimit({ ...loading, group: 'waiting for weights' }, roofs, 4e7), 'waiting');
 });
 
 test('shares are of all threads together; what nobody counted is waiting', (t) => {
@@ -44,7 +43,11 @@ test('shares are of all threads together; what nobody counted is waiting', (t) =
     { name: 'loading', share: 0.25 },
     { name: 'waiting', share: 0.25 },
   ]);
-  const { limits, kernels } = timeProfile([[conv, loading], [conv]], 4, 5, roofs);
+  const { limits, kernels } = timeProfile(
+    [[conv, loading], [conv]],
+    { wall: 4, steps: 5, workingSet: 4e7 },
+    roofs,
+  );
   t.deepEqual(limits, [
     { name: 'arithmetic', share: 0.5 },
     { name: 'other', share: 0.25 },
@@ -86,7 +89,7 @@ test('as text: limits and kernels where they were asked for', (t) => {
     rounds: 3,
     figures: [{ threads: 1, imagesPerSecond: 500, speedup: 1, efficiency: 1 }],
     profile: profileShares([many], 5),
-    details: timeProfile([many], 5, 1, roofs),
+    details: timeProfile([many], { wall: 5, steps: 1, workingSet: 4e7 }, roofs),
   } as const;
   const text = benchmarkText(report);
   t.regex(text, /one thread at most: 100 GFLOP\/s in registers; additions over 97\.7 KiB 80 GB\/s/);

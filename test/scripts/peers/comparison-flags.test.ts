@@ -26,7 +26,7 @@ test('--quick is one round, and --rounds still has the last word', (t) => {
 test('--memory is ResNet-18 at batch 128, float32 on two cores only', (t) => {
   const { workloads, options, memory } = parseFlags(['--memory']);
   t.true(memory);
-  t.deepEqual(workloads, [{ model: 'resnet18', batch: 128, shards: null }]);
+  t.deepEqual(workloads, [{ model: 'resnet18', batch: 128, shards: 8 }]);
   const spec = (role: 'lockstep' | 'float32' | 'bf16', cores: number) =>
     options.select?.({
       engine: 'pytorch',
@@ -45,6 +45,17 @@ test('--memory is ResNet-18 at batch 128, float32 on two cores only', (t) => {
 test('--model with --batch and --shards is one workload', (t) => {
   const { workloads } = parseFlags(['--model', 'resnet8', '--batch', '16', '--shards', '2']);
   t.deepEqual(workloads, [{ model: 'resnet8', batch: 16, shards: 2 }]);
+});
+
+test('shards of 16 images unless --shards says otherwise, and at least two', (t) => {
+  const shards = (args: string): number[] =>
+    parseFlags(args.split(' ').filter(Boolean)).workloads.map((workload) => workload.shards);
+  t.deepEqual(shards(''), [8, 4]);
+  t.deepEqual(shards('--shards 16'), [16, 16]);
+  t.deepEqual(
+    ['8', '16', '40', '256'].map((batch) => shards(`--model resnet8 --batch ${batch}`)[0]),
+    [2, 2, 3, 16],
+  );
 });
 
 const wrong: readonly (readonly [readonly string[], string])[] = [

@@ -18,7 +18,7 @@ function sample(engine: 'lockstep' | 'pytorch', cores: number, rates: number[]):
 }
 
 const comparison: Comparison = {
-  workload: { model: 'resnet20', batch: 128, shards: null },
+  workload: { model: 'resnet20', batch: 128, shards: 8 },
   rounds: 3,
   seconds: 4,
   limit: null,

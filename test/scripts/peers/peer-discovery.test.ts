@@ -9,7 +9,7 @@ import {
   pythonCandidates,
 } from '@lockstep/scripts/src/peers/peer-discovery.ts';
 
-const resnet20 = { model: 'resnet20', batch: 128, shards: null };
+const resnet20 = { model: 'resnet20', batch: 128, shards: 8 };
 
 test('a Python that is not there is missing, with the reason and what to install', async (t) => {
   const { peers, missing } = await findPytorch(resnet20, '/nowhere/python', null);
@@ -44,7 +44,7 @@ test('TensorFlow.js that is not installed is missing on both back ends', (t) => 
 });
 
 test('models that the others do not have are said to be missing', async (t) => {
-  const lenet = { model: 'lenet5', batch: 8, shards: null };
+  const lenet = { model: 'lenet5', batch: 8, shards: 8 };
   t.regex((await findPytorch(lenet, undefined, null)).missing[0]?.reason ?? '', /no counterpart of 'lenet5'/);
   t.is(findTfjs(lenet, undefined, false).missing.length, 2);
   t.true(hasCounterpart('resnet56'));
