@@ -41,7 +41,7 @@ test('a quick comparison of Lockstep alone, with the others reported as missing'
 });
 
 test('when Lockstep itself fails, so does the comparison', async (t) => {
-  const args = [join(peers, 'compare.ts'), '--json', '--quick', '--model', 'resnet8', '--batch', '2'];
+  const args = [join(peers, 'compare.ts'), '--json', '--quick', '--batch', '2', '--shards', '4'];
   const error = await t.throwsAsync<Error & { code: number }>(run(args));
   t.is(error?.code, 2);
 });

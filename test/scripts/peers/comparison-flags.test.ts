@@ -66,7 +66,7 @@ const wrong: readonly (readonly [readonly string[], string])[] = [
   [['--vectors', 'avx9'], 'USAGE'],
   [['--colour'], 'USAGE'],
   [['--model', 'resnet21'], 'MODEL_UNKNOWN'],
-  [['--batch', '4'], 'BATCH_TOO_SMALL'],
+  [['--batch', '4', '--shards', '8'], 'BATCH_TOO_SMALL'],
 ];
 
 for (const [args, code] of wrong) {
