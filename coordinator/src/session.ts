@@ -10,6 +10,7 @@ import { PairStates } from '@lockstep/worker/rank/pair-states.ts';
 import { type RankHost, startHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
 import { sharesSlots } from '@lockstep/worker/rank/run-shape.ts';
+import { tasksPerRank } from '@lockstep/worker/rank/tasks-in-hand.ts';
 import { LocalRanks } from './cluster/local-ranks.ts';
 import type { LostListener, WorkEnd, Workforce } from './cluster/workforce.ts';
 import { LocalSync } from './reduce/local-sync.ts';
@@ -68,6 +69,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   const { recipe, dataset, threads } = options;
   const kernels = options.kernels ?? (await chooseKernels(recipe.arithmetic));
   const state = stateNames(recipe.optimizer);
+  const isLocal = options.workforce === undefined;
   const host = await startHost({
     recipe,
     dataset,
@@ -75,9 +77,11 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     kernels,
     state,
     profiled: options.profiled ?? false,
-    takesSums: options.workforce !== undefined,
+    takesSums: !isLocal,
+    // In mode `sync` ranks sleep until others have computed: none may lie behind another one's shards.
+    ...(isLocal && recipe.batchNorm === 'shard' ? { tasksPerRank } : {}),
     // Sums that come from elsewhere need a slot for every shard.
-    sharedSlots: options.workforce === undefined && sharesSlots(recipe),
+    sharedSlots: isLocal && sharesSlots(recipe),
   });
   const { model, layout, store, pool, arenaBytes } = host;
   const onLost = options.onLost ?? (() => {});

@@ -67,11 +67,6 @@ export function recipeSha256(recipe: Recipe): string {
   return createHash('sha256').update(canonicalJson(recipe)).digest('hex');
 }
 
-/** The fields in which two recipes differ, in the table's order. */
-export function recipeDifferences(a: Recipe, b: Recipe): RecipeFieldName[] {
-  return recipeFieldNames.filter((name) => a[name] !== b[name]);
-}
-
 function refuseUnknownKeys(keys: readonly string[]): void {
   const unknown = keys.find((key) => !(recipeFieldNames as readonly string[]).includes(key));
   if (unknown === undefined) return;

@@ -1,7 +1,8 @@
-/** The ranks of this process. A free rank takes the next task, so a fast one takes more. */
+/** The ranks of this process. A free rank takes the next task, so a fast one takes more; it has one more in hand. */
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import type { PairStates } from '@lockstep/worker/rank/pair-states.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
+import { mayGive } from '@lockstep/worker/rank/tasks-in-hand.ts';
 import type {
   EvaluationReport,
   EvaluationTask,
@@ -51,7 +52,7 @@ export class LocalRanks implements Workforce {
   async computeShards(tasks: readonly ShardTask[]): Promise<ShardReport[]> {
     if (this.sync) return this.sync.compute(tasks, this.ranks, (task) => this.untilDone(task));
     this.pairs?.begin(tasks.map(({ shard }) => shard));
-    const computed = await Promise.allSettled(tasks.map((task) => this.untilDone(task)));
+    const computed = await Promise.allSettled(this.inTurn(tasks));
     // Not before all have ended: one that goes on would write into a slot that is somebody else's by then.
     return computed.map((shard) => {
       if (shard.status === 'rejected') throw shard.reason;
@@ -75,6 +76,29 @@ export class LocalRanks implements Workforce {
 
   close(): Promise<void> {
     return this.pool.close();
+  }
+
+  /** Gives shards out in order, as ranks can take them. @returns a promise for each */
+  private inTurn(tasks: readonly ShardTask[]): Promise<ShardReport>[] {
+    const waiting = tasks.map((task) => ({ task, report: Promise.withResolvers<ShardReport>() }));
+    const reports = waiting.map(({ report }) => report.promise);
+    let given = 0;
+    const pump = (): void => {
+      while (waiting.length > 0 && mayGive(waiting.length, given, this.ranks)) {
+        const { task, report } = waiting.shift() as (typeof waiting)[number];
+        given += 1;
+        const done = this.untilDone(task);
+        report.resolve(done);
+        done
+          .finally(() => {
+            given -= 1;
+            pump();
+          })
+          .catch(() => {});
+      }
+    };
+    pump();
+    return reports;
   }
 
   /** Gives a task out until somebody has done it. @throws LockstepError RANK_FAILED */

@@ -176,7 +176,3 @@ export function countNonFinite(values: Float32Array): number {
   for (let i = 0; i < bits.length; i++) if (((bits[i] as number) & 0x7f800000) === 0x7f800000) count++;
   return count;
 }
-
-export function isAllFinite(values: Float32Array): boolean {
-  return countNonFinite(values) === 0;
-}

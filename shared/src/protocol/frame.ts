@@ -38,8 +38,8 @@ function padded(length: number): number {
 }
 
 /** CRC-32 of the header length, then of everything behind the checksum. */
-function checksum(lengthBytes: Uint8Array, rest: readonly Uint8Array[]): number {
-  return rest.reduce((sum, bytes) => crc32(bytes, sum), crc32(lengthBytes));
+function checksum(lengthBytes: Uint8Array, rest: Uint8Array): number {
+  return crc32(rest, crc32(lengthBytes));
 }
 
 /** Where a frame is made; the memory may hold anything. @param bytes its size */
@@ -62,9 +62,9 @@ function writeHead(
   return { frame, headBytes };
 }
 
-function writeChecksum(head: Uint8Array, payload: readonly Uint8Array[]): void {
-  const sum = checksum(head.subarray(0, 4), [head.subarray(prefixBytes), ...payload]);
-  new DataView(head.buffer).setUint32(4, sum, true);
+function writeChecksum(frame: Uint8Array): void {
+  const sum = checksum(frame.subarray(0, 4), frame.subarray(prefixBytes));
+  new DataView(frame.buffer).setUint32(4, sum, true);
 }
 
 /** A frame in one block of memory; the payload is the views' bytes, one behind the other. */
@@ -85,19 +85,8 @@ export function encodeFrameIn(
     frame.set(bytesOf(view), at);
     at += view.byteLength;
   }
-  writeChecksum(frame, []);
+  writeChecksum(frame);
   return frame;
-}
-
-/**
- * A frame whose payload is not copied: its head, then the views' bytes, to be sent as one message. The views must
- * not change until they are sent: the checksum is of what they hold now.
- */
-export function encodeFrameParts(header: Header, ...payload: readonly ArrayBufferView[]): Uint8Array[] {
-  const views = payload.map(bytesOf);
-  const { frame: head } = writeHead(header, 0, fresh);
-  writeChecksum(head, views);
-  return [head, ...views];
 }
 
 /**
@@ -124,7 +113,7 @@ export function decodeFrame(bytes: Uint8Array, limits: Limits, largest: number):
   }
   const start = prefixBytes + padded(length);
   if (start > bytes.length) return malformed(`a header of ${length} bytes in a frame of ${bytes.length}`);
-  if (checksum(bytes.subarray(0, 4), [bytes.subarray(prefixBytes)]) !== view.getUint32(4, true)) {
+  if (checksum(bytes.subarray(0, 4), bytes.subarray(prefixBytes)) !== view.getUint32(4, true)) {
     return refusal('FRAME_CORRUPT', 'the checksum is not that of the content: the frame changed on its way');
   }
   const end = prefixBytes + length;

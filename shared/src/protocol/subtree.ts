@@ -94,20 +94,3 @@ export function summationSchedule(leaves: number, covers: readonly Subtree[]): S
     return { ok: false, reason: `the sums hold ${covered} shards instead of ${leaves}` };
   return { ok: true, program: Int32Array.from(program), depth };
 }
-
-/** Runs a schedule on any kind of sum. @param add gets the left one first */
-export function runSchedule<T>(
-  program: Int32Array,
-  slot: (index: number) => T,
-  add: (left: T, right: T) => T,
-): T {
-  const stack: T[] = [];
-  for (const step of program) {
-    if (step >= 0) stack.push(slot(step));
-    else {
-      const right = stack.pop() as T;
-      stack.push(add(stack.pop() as T, right));
-    }
-  }
-  return stack.pop() as T;
-}

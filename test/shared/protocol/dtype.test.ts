@@ -5,7 +5,6 @@ import {
   decodeFloats,
   encodeFloats,
   halfBits,
-  isAllFinite,
   roundFloats,
   widenedHalf,
 } from '@lockstep/shared/protocol/dtype.ts';
@@ -191,11 +190,11 @@ test('long vectors round in place as they travel', (t) => {
   }
 });
 
-test('finite means neither NaN nor infinite, wherever it stands', (t) => {
+test('what is not finite is NaN or infinite, wherever it stands', (t) => {
   const values = new Float32Array(1000).fill(3.4e38);
-  t.true(isAllFinite(values));
-  t.true(isAllFinite(new Float32Array(0)));
+  t.is(countNonFinite(values), 0);
+  t.is(countNonFinite(new Float32Array(0)), 0);
   for (const bad of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]) {
-    for (const at of [0, 500, 999]) t.false(isAllFinite(values.with(at, bad)));
+    for (const at of [0, 500, 999]) t.is(countNonFinite(values.with(at, bad)), 1);
   }
 });

@@ -1,5 +1,5 @@
 import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
-import { decompose, isSubtree, runSchedule, summationSchedule } from '@lockstep/shared/protocol/subtree.ts';
+import { decompose, isSubtree, summationSchedule } from '@lockstep/shared/protocol/subtree.ts';
 import { roundFloats } from '@lockstep/shared/protocol/dtype.ts';
 import { combineTree, splitWidth } from '@lockstep/shared/reduce/tree.ts';
 import test from 'ava';
@@ -36,6 +36,19 @@ const tiled = fc
       }),
     });
   });
+
+/** What the kernel does with a schedule, on any kind of sum. @param add gets the left one first */
+function runSchedule<T>(program: Int32Array, slot: (index: number) => T, add: (left: T, right: T) => T): T {
+  const stack: T[] = [];
+  for (const step of program) {
+    if (step >= 0) stack.push(slot(step));
+    else {
+      const right = stack.pop() as T;
+      stack.push(add(stack.pop() as T, right));
+    }
+  }
+  return stack.pop() as T;
+}
 
 const adders = {
   f32: (a: number, b: number): number => Math.fround(a + b),

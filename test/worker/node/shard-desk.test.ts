@@ -6,7 +6,7 @@ import { defaultLimits } from '@lockstep/shared/protocol/limits.ts';
 import type { NodeToCoordinator } from '@lockstep/shared/protocol/messages.ts';
 import { parseRecipe, type Recipe } from '@lockstep/shared/recipe.ts';
 import { Outbox } from '@lockstep/worker/node/outbox.ts';
-import { tasksPerRank } from '@lockstep/worker/node/errand-queue.ts';
+import { tasksPerRank } from '@lockstep/worker/rank/tasks-in-hand.ts';
 import { outboxCount, ShardDesk } from '@lockstep/worker/node/shard-desk.ts';
 import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
 import { type RankHost, startHost } from '@lockstep/worker/rank/rank-host.ts';

@@ -4,6 +4,7 @@ import type { Session } from '@lockstep/coordinator/session.ts';
 import { parseRecipe, type Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
+import { tasksPerRank } from '@lockstep/worker/rank/tasks-in-hand.ts';
 import test from 'ava';
 import { inlineRun, smallDataset, steps, threadedRun } from '../../helpers/small-run.ts';
 
@@ -62,11 +63,13 @@ for (const fault of ['throw', 'exit'] as const) {
         if (step === 1) await pool.failNext(1, fault);
       });
       t.is(hash, await expectedHash(run));
-      t.is(lost.length, 1);
-      const [task, shard, reason] = lost[0] as Lost;
-      t.is(task, 'shard');
-      t.regex(reason, new RegExp(`^shard ${shard} was lost \\(.+\\); another rank computes it$`));
-      if (fault === 'throw') t.regex(reason, /a drill made this rank fail/);
+      // With the shard that it was at, the one that it had in hand.
+      t.true(lost.length === 1 || lost.length === tasksPerRank, `${lost.length} lost`);
+      for (const [task, shard, reason] of lost) {
+        t.is(task, 'shard');
+        t.regex(reason, new RegExp(`^shard ${shard} was lost \\(.+\\); another rank computes it$`));
+      }
+      if (fault === 'throw') t.true(lost.some(([, , reason]) => /a drill made this rank fail/.test(reason)));
     }
   });
 }
@@ -88,7 +91,8 @@ test.serial('a single thread that dies is replaced while everybody waits', async
     if (step < 3) await pool.failNext(0, step === 1 ? 'throw' : 'exit');
   });
   t.is(hash, await expectedHash(resnet));
-  t.is(lost.length, 3);
+  // Three deaths, each with one shard or two.
+  t.true(lost.length >= 3 && lost.length <= 3 * tasksPerRank, `${lost.length} lost`);
 });
 
 for (const fault of ['throw', 'exit'] as const) {

@@ -1,11 +1,9 @@
 /** What a node's ranks do next: shards before evaluations, and one more shard in hand for each rank. */
 import type { CoordinatorMessage } from '@lockstep/shared/protocol/messages.ts';
+import { mayGive } from '../rank/tasks-in-hand.ts';
 import type { DeskBoard } from './desk-board.ts';
 import type { RankErrands, ShardJob } from './rank-errands.ts';
 import type { WeightsShelf } from './weights-shelf.ts';
-
-/** Tasks that a rank has at most: the one it is at, and one that it begins without asking. */
-export const tasksPerRank = 2;
 
 export class ErrandQueue {
   private readonly board: DeskBoard;
@@ -68,9 +66,7 @@ export class ErrandQueue {
   /** Gives ranks what they can take. */
   pump(): void {
     const { size } = this.board.setup.host.pool;
-    // The last shards wait for whoever is free first.
-    const isAhead = (): boolean => this.jobs.length >= size && this.given < tasksPerRank * size;
-    while (this.given < size || isAhead()) {
+    while (mayGive(this.jobs.length, this.given, size)) {
       const done = this.next();
       if (done === null) return;
       this.given += 1;

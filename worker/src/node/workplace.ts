@@ -8,7 +8,7 @@ import type { Dataset } from '../data/dataset.ts';
 import { type RankHost, startHost } from '../rank/rank-host.ts';
 import { modelFor } from '../rank/run-shape.ts';
 import { measureSpeed } from '../rank/speed-trial.ts';
-import { tasksPerRank } from './errand-queue.ts';
+import { tasksPerRank } from '../rank/tasks-in-hand.ts';
 import type { Machine } from './fingerprints.ts';
 import { syncChannelsOf } from './run-terms.ts';
 import { outboxCount } from './shard-desk.ts';

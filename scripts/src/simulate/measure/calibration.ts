@@ -5,7 +5,9 @@ import type { Costs } from '../cluster-shape.ts';
 import { type BackwardTiming, timeBackward } from './backward-timing.ts';
 import { solveReduction, timeSteps } from './compute-costs.ts';
 import { middle } from './middle.ts';
-import { measureWire } from './wire-costs.ts';
+import { fileURLToPath } from 'node:url';
+import { LineProcess } from '../../peers/line-process.ts';
+import { measureWire, type WireCosts } from './wire-costs.ts';
 
 export interface Calibration extends Costs, BackwardTiming {
   readonly model: string;
@@ -29,7 +31,9 @@ export async function calibrate(
 ): Promise<Calibration> {
   collectGarbageSeldom();
   tell('frames over loopback');
-  const wire = await measureWire(100);
+  const { bandwidth } = await measureWire(100);
+  tell(`frames over loopback while ${model} is computed on all cores`);
+  const wire = await measureCrowdedWire(model, batch / many);
   tell('a step with hardly any bytes');
   const small = await timeSteps({ model: 'softmax-regression', batch, shards: few }, seconds / 4);
   tell(`${model} in ${few} shards`);
@@ -49,7 +53,6 @@ export async function calibrate(
     bytes,
     small.restSeconds,
   );
-  const { bandwidth, ...bytesCosts } = wire;
   return {
     model,
     parameters: two.parameters,
@@ -57,10 +60,29 @@ export async function calibrate(
     imageSeconds: eight.imageSeconds,
     ...backward,
     ...reduction,
-    ...bytesCosts,
+    ...wire,
     crowding: Math.max(1, all.processorImageSeconds / eight.processorImageSeconds),
     loopback: bandwidth,
   };
+}
+
+/** Seconds that the crowd may take to be there: it compiles, and touches all of its memory. */
+const crowdSeconds = 120;
+
+/**
+ * What a byte costs while the cores are busy. In a cluster they are, and then it is about twice as much as on an idle machine
+ * (docs/log.md): arithmetic has emptied the caches, and memory serves others as well.
+ */
+async function measureCrowdedWire(model: string, images: number): Promise<Omit<WireCosts, 'bandwidth'>> {
+  const script = fileURLToPath(new URL('crowd.ts', import.meta.url));
+  const crowd = new LineProcess({ file: process.execPath, args: [script, model, String(images)] });
+  try {
+    await crowd.nextLine(crowdSeconds);
+    const { bandwidth: _, ...costs } = await measureWire(100);
+    return costs;
+  } finally {
+    await crowd.stop(1);
+  }
 }
 
 /** Figure by figure the median of several calibrations: what disturbs one of them does not decide. */
