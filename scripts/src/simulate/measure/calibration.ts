@@ -1,12 +1,12 @@
 /** One calibration: all costs of this machine, in about half a minute. */
 import { availableParallelism } from 'node:os';
+import { fileURLToPath } from 'node:url';
 import { collectGarbageSeldom } from '@lockstep/worker/node/garbage.ts';
+import { LineProcess } from '../../peers/line-process.ts';
 import type { Costs } from '../cluster-shape.ts';
 import { type BackwardTiming, timeBackward } from './backward-timing.ts';
 import { solveReduction, timeSteps } from './compute-costs.ts';
 import { middle } from './middle.ts';
-import { fileURLToPath } from 'node:url';
-import { LineProcess } from '../../peers/line-process.ts';
 import { measureWire, type WireCosts } from './wire-costs.ts';
 
 export interface Calibration extends Costs, BackwardTiming {
