@@ -8,9 +8,8 @@
 import { parseArgs } from 'node:util';
 import { type BuildName, buildNames, firstFreeByte } from '@lockstep/shared/kernels/build-name.ts';
 import { instantiateKernels, type KernelInstance } from '@lockstep/shared/kernels/instance.ts';
-import type { Kernel } from '@lockstep/shared/kernels/kernel.ts';
-import { peakLoop, peakOperandFloats, peakOutputFloats } from '@lockstep/shared/kernels/peak.ts';
-import { kernels, namedArguments } from '@lockstep/shared/kernels/table.ts';
+import { peakLoop } from '@lockstep/shared/kernels/peak.ts';
+import { costOf } from '@lockstep/shared/kernels/table.ts';
 import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
 import type { KernelCase } from './bench/kernel-case.ts';
 import { kernelCases } from './bench/kernel-cases.ts';
@@ -52,24 +51,21 @@ function outcome(instance: KernelInstance, entry: KernelCase): Outcome {
   });
   const run = instance[made.kernel];
   const { medianMs, processorMs } = measure(() => run(...made.values), time);
-  const { group, flops, bytes } = kernels[made.kernel] as Kernel;
-  const named = namedArguments(made);
+  const { group, flops, bytes } = costOf(made);
   return {
     kernel: made.kernel,
     label: entry.label,
     group,
     microseconds: 1000 * medianMs,
-    gflops: flops(named) / processorMs / 1e6,
-    gigabytes: bytes(named) / processorMs / 1e6,
+    gflops: flops / processorMs / 1e6,
+    gigabytes: bytes / processorMs / 1e6,
   };
 }
 
 /** GFLOP/s of the register-only loop. */
 function peakRate(build: BuildName, instance: KernelInstance): number {
-  const loop = peakLoop(build, instance);
-  const out = firstFreeByte + 4 * peakOperandFloats;
-  new Float32Array(memory.buffer, firstFreeByte, peakOperandFloats + peakOutputFloats).fill(1e-3);
-  const { processorMs } = measure(() => void loop.run(peakIterations, firstFreeByte, out), 2 * time);
+  const loop = peakLoop(build, instance, memory);
+  const { processorMs } = measure(() => loop.run(peakIterations), 2 * time);
   return (loop.flopsPerIteration * peakIterations) / processorMs / 1e6;
 }
 

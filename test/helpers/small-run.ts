@@ -51,8 +51,7 @@ export async function inlineRun(
   recipe: Recipe,
   dataset: Dataset,
   build: BuildName = 'fma-narrow',
-  sharedSlots = false,
-  profiled = false,
+  { sharedSlots = false, profiled = false } = {},
 ) {
   const model = modelFor(recipe, dataset);
   const layout = layOut(model);

@@ -78,29 +78,6 @@ export class LocalRanks implements Workforce {
     return this.pool.close();
   }
 
-  /** Gives shards out in order, as ranks can take them. @returns a promise for each */
-  private inTurn(tasks: readonly ShardTask[]): Promise<ShardReport>[] {
-    const waiting = tasks.map((task) => ({ task, report: Promise.withResolvers<ShardReport>() }));
-    const reports = waiting.map(({ report }) => report.promise);
-    let given = 0;
-    const pump = (): void => {
-      while (waiting.length > 0 && mayGive(waiting.length, given, this.ranks)) {
-        const { task, report } = waiting.shift() as (typeof waiting)[number];
-        given += 1;
-        const done = this.untilDone(task);
-        report.resolve(done);
-        done
-          .finally(() => {
-            given -= 1;
-            pump();
-          })
-          .catch(() => {});
-      }
-    };
-    pump();
-    return reports;
-  }
-
   /** Gives a task out until somebody has done it. @throws LockstepError RANK_FAILED */
   async untilDone<T extends RankTask>(task: T): Promise<ReportOf<T>> {
     for (let attempts = 1; ; attempts++) {
@@ -120,5 +97,30 @@ export class LocalRanks implements Workforce {
       }
       this.onLost(task.kind, shard, reason);
     }
+  }
+
+  /** Gives shards out in order, as ranks can take them. @returns a promise for each */
+  private inTurn(tasks: readonly ShardTask[]): Promise<ShardReport>[] {
+    const waiting = tasks.map((task) => ({ task, report: Promise.withResolvers<ShardReport>() }));
+    const reports = waiting.map(({ report }) => report.promise);
+    let given = 0;
+    const give = async (task: ShardTask): Promise<ShardReport> => {
+      given += 1;
+      try {
+        return await this.untilDone(task);
+      } finally {
+        given -= 1;
+        pump();
+      }
+    };
+    const pump = (): void => {
+      while (mayGive(waiting.length, given, this.ranks)) {
+        const next = waiting.shift();
+        if (next === undefined) return;
+        next.report.resolve(give(next.task));
+      }
+    };
+    pump();
+    return reports;
   }
 }

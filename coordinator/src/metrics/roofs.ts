@@ -1,7 +1,7 @@
 /** What this machine can do at most: arithmetic that touches no memory, and memory with hardly any arithmetic. */
 import { type BuildName, firstFreeByte } from '@lockstep/shared/kernels/build-name.ts';
 import { instantiateKernels } from '@lockstep/shared/kernels/instance.ts';
-import { peakLoop, peakOperandFloats, peakOutputFloats } from '@lockstep/shared/kernels/peak.ts';
+import { peakLoop } from '@lockstep/shared/kernels/peak.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 
 /** Additions that stream through so much memory. */
@@ -41,13 +41,10 @@ function leastSeconds(work: () => void, enough: number): number {
 
 /** Measures on this thread, in about a second. */
 export function measureRoofs(build: BuildName, module: WebAssembly.Module): Roofs {
-  const largest = workingSets[workingSets.length - 1] ?? 0;
-  const arena = Arena.allocate(Math.ceil((firstFreeByte + largest + 2 ** 16) / 2 ** 16) * 2 ** 16);
+  const arena = Arena.allocate(firstFreeByte + Math.max(...workingSets));
   const kernels = instantiateKernels(module, arena.memory);
-  const loop = peakLoop(build, kernels);
-  const out = firstFreeByte + 4 * peakOperandFloats;
-  arena.float32(firstFreeByte, peakOperandFloats + peakOutputFloats).fill(1e-3);
-  const peak = leastSeconds(() => void loop.run(peakIterations, firstFreeByte, out), 200);
+  const loop = peakLoop(build, kernels, arena.memory);
+  const peak = leastSeconds(() => loop.run(peakIterations), 200);
   const memory = workingSets.map((bytes) => {
     const [a, b, c] = [0, 1, 2].map((i) => firstFreeByte + (i * bytes) / 3) as [number, number, number];
     const floats = bytes / 12;

@@ -48,26 +48,26 @@ const third = 1 / 3;
 const largestFirst = (a: { readonly share: number }, b: { readonly share: number }): number =>
   b.share - a.share;
 
+/** Sums by name; what is in none of the parts is waiting. */
 function sumShares(parts: readonly ProfileShare[]): ProfileShare[] {
+  const busy = parts.reduce((sum, { share }) => sum + share, 0);
   const sums = new Map<string, number>();
-  for (const { name, share } of parts) sums.set(name, (sums.get(name) ?? 0) + share);
+  for (const { name, share } of [...parts, { name: 'waiting', share: Math.max(0, 1 - busy) }]) {
+    sums.set(name, (sums.get(name) ?? 0) + share);
+  }
   return [...sums].map(([name, share]) => ({ name, share })).toSorted(largestFirst);
 }
 
 /** Sums profiles of all threads by group, to shares of `wall` seconds; what nobody counted is waiting. */
 export function profileShares(profiles: readonly Profile[], wall: number): ProfileShare[] {
-  const parts = profiles.flat().map(({ group, seconds }) => ({ name: group, share: seconds / wall }));
-  const busy = parts.reduce((sum, { share }) => sum + share, 0);
-  return sumShares([...parts, { name: 'waiting', share: Math.max(0, 1 - busy) }]);
+  return sumShares(profiles.flat().map(({ group, seconds }) => ({ name: group, share: seconds / wall })));
 }
 
 /** The roof measured over the amount of memory that is nearest, as a ratio. @param bytes of memory that is gone through */
 function roofFor(bytes: number, memory: readonly MemoryRoof[]): number {
   const distance = (roof: MemoryRoof): number => Math.abs(Math.log(roof.bytes / bytes));
-  const [first, ...others] = memory;
-  if (first === undefined) return Number.POSITIVE_INFINITY;
-  return others.reduce((best, roof) => (distance(roof) < distance(best) ? roof : best), first)
-    .gigabytesPerSecond;
+  const [nearest] = memory.toSorted((a, b) => distance(a) - distance(b));
+  return nearest?.gigabytesPerSecond ?? Number.POSITIVE_INFINITY;
 }
 
 /**
@@ -89,14 +89,10 @@ export function decideLimit(
 /** One row for each kernel and shape. */
 export function timeProfile(profiles: readonly Profile[], run: ProfiledRun, roofs: Roofs): TimeProfile {
   const kernels = mergeExpenses(profiles.flat()).map((expense) => rowOf(expense, run, roofs));
-  const busy = kernels.reduce((sum, { share }) => sum + share, 0);
   return {
     roofs,
     workingSet: run.workingSet,
-    limits: sumShares([
-      ...kernels.map(({ limit, share }) => ({ name: limit, share })),
-      { name: 'waiting', share: Math.max(0, 1 - busy) },
-    ]),
+    limits: sumShares(kernels.map(({ limit, share }) => ({ name: limit, share }))),
     kernels: kernels.toSorted(largestFirst),
   };
 }

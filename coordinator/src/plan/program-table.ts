@@ -1,10 +1,8 @@
 /** A compiled program as rows: what `lockstep plan` shows. */
-import { kernels } from '@lockstep/shared/kernels/table.ts';
-import type { Kernel } from '@lockstep/shared/kernels/kernel.ts';
 import { compileProgram } from '@lockstep/shared/model/compile.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
 import type { Program, Step } from '@lockstep/shared/model/program.ts';
-import { namedArguments } from '@lockstep/shared/kernels/table.ts';
+import { costOf, namedArguments } from '@lockstep/shared/kernels/table.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import { layOutStore } from '@lockstep/worker/rank/store.ts';
@@ -133,20 +131,16 @@ function gatherRows(calls: readonly PlanRow[]): PlanRow[] {
 }
 
 function rowOf(section: PlanRow['section'], step: Step, share: number | null): PlanRow {
-  const kernel = kernels[step.call.kernel] as Kernel;
-  const named = namedArguments(step.call);
-  const pointers = Object.entries(named).filter(
+  const pointers = Object.entries(namedArguments(step.call)).filter(
     ([name, value]) => !scalars.has(name) && !name.endsWith('Halo') && value !== 0,
   );
   return {
     section,
     layer: step.layer,
     kernel: step.call.kernel,
-    group: kernel.group,
     shapes: step.shapes,
     calls: 1,
-    flops: kernel.flops(named),
-    bytes: kernel.bytes(named),
+    ...costOf(step.call),
     offsets: Object.fromEntries(pointers),
     share,
   };

@@ -1,7 +1,7 @@
 /** Lockstep's kernels on this thread, timed one operation at a time. */
 import { type BuildName, firstFreeByte } from '@lockstep/shared/kernels/build-name.ts';
 import { instantiateKernels, type KernelInstance } from '@lockstep/shared/kernels/instance.ts';
-import { peakLoop, peakOperandFloats, peakOutputFloats } from '@lockstep/shared/kernels/peak.ts';
+import { peakLoop } from '@lockstep/shared/kernels/peak.ts';
 import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
 import { measure } from '../bench/measure.ts';
 import { type Algorithm, kernelCall } from './kernel-calls.ts';
@@ -44,10 +44,8 @@ export class LockstepKernels {
 
   /** GFLOP/s of multiplying and adding in registers alone. */
   registerRate(milliseconds: number, clock: ClockName): number {
-    const loop = peakLoop(this.build, this.instance);
-    const out = firstFreeByte + 4 * peakOperandFloats;
-    new Float32Array(this.memory.buffer, firstFreeByte, peakOperandFloats + peakOutputFloats).fill(1e-3);
-    const work = () => void loop.run(peakIterations, firstFreeByte, out);
+    const loop = peakLoop(this.build, this.instance, this.memory);
+    const work = () => loop.run(peakIterations);
     return gigaflops(loop.flopsPerIteration * peakIterations, work, milliseconds, clock);
   }
 }

@@ -7,7 +7,7 @@ import { convolutionKernels } from './convolution.ts';
 import { dataMovementKernels } from './data-movement.ts';
 import { elementwiseKernels } from './elementwise.ts';
 import { imageKernels } from './image.ts';
-import type { Kernel } from './kernel.ts';
+import type { Kernel, KernelGroup } from './kernel.ts';
 import { lossKernels } from './loss.ts';
 import { matmulKernels } from './matmul.ts';
 import { optimizerKernels } from './optimizer.ts';
@@ -57,4 +57,15 @@ export function call<K extends KernelName>(kernel: K, named: KernelArguments<K>)
 export function namedArguments(made: Call): Record<string, number> {
   const { parameters } = kernels[made.kernel] as Kernel;
   return Object.fromEntries(parameters.map((name, i) => [name, made.values[i] as number]));
+}
+
+/** What a call costs: its kernel's group, floating point operations, and bytes that must move at least. */
+export function costOf(made: Call): {
+  readonly group: KernelGroup;
+  readonly flops: number;
+  readonly bytes: number;
+} {
+  const { group, flops, bytes } = kernels[made.kernel] as Kernel;
+  const named = namedArguments(made);
+  return { group, flops: flops(named), bytes: bytes(named) };
 }

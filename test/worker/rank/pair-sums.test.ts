@@ -28,7 +28,7 @@ const recipeOf = (more: object): Recipe =>
 
 /** One rank in this thread, and the tasks of the step with the small batch. */
 async function smallStep(recipe: Recipe, sharedSlots: boolean) {
-  const run = await inlineRun(recipe, dataset, 'fma-narrow', sharedSlots);
+  const run = await inlineRun(recipe, dataset, 'fma-narrow', { sharedSlots });
   const plan = planStep(recipe, dataset.train.count, partialStep);
   const tasks = plan.shards.map(
     (samples, shard) => ({ kind: 'shard', step: partialStep, side: 0, epoch: 0, shard, samples }) as const,

@@ -15,7 +15,7 @@ test('calls, operations and bytes are those of the plan; the bits are the same',
   const plain = await inlineRun(recipe, dataset);
   await steps(recipe, dataset, plain, 2);
   t.deepEqual(plain.rank.takeProfile(), []);
-  const profiled = await inlineRun(recipe, dataset, 'fma-narrow', false, true);
+  const profiled = await inlineRun(recipe, dataset, 'fma-narrow', { profiled: true });
   await steps(recipe, dataset, profiled, 2);
   t.is(profiled.truth.weightsSha256(), plain.truth.weightsSha256());
 

@@ -1,7 +1,6 @@
 /** Executing a program, with or without a clock at every call. */
 import type { KernelInstance } from '@lockstep/shared/kernels/instance.ts';
-import type { Kernel } from '@lockstep/shared/kernels/kernel.ts';
-import { kernels, namedArguments } from '@lockstep/shared/kernels/table.ts';
+import { costOf } from '@lockstep/shared/kernels/table.ts';
 import type { Step } from '@lockstep/shared/model/program.ts';
 
 /** Runs calls in order. Nothing is allocated and nothing is looked up but the function. */
@@ -78,18 +77,8 @@ export class ProfileBook {
 }
 
 function expenseOf({ call, shapes }: Step, { calls, seconds }: Spent): Expense {
-  const kernel = kernels[call.kernel] as Kernel;
-  const named = namedArguments(call);
-  const flops = calls * kernel.flops(named);
-  return {
-    group: kernel.group,
-    name: call.kernel,
-    shapes,
-    calls,
-    seconds,
-    flops,
-    bytes: calls * kernel.bytes(named),
-  };
+  const { group, flops, bytes } = costOf(call);
+  return { group, name: call.kernel, shapes, calls, seconds, flops: calls * flops, bytes: calls * bytes };
 }
 
 /** Sums up what is of the same name and shapes: of several layers, programs or ranks. */
