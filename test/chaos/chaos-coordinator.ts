@@ -5,12 +5,14 @@ import type { JsonLine, LockstepProcess } from '../helpers/lockstep-process.ts';
 export interface ChaosCoordinatorOptions {
   readonly folder: string;
   readonly out: string;
-  readonly port: number;
   /** Without its length. */
   readonly recipe: readonly string[];
   readonly threads: number;
   readonly checkpointEvery: number;
 }
+
+/** The usual one: the plan has faults that are shorter, and some that are longer. */
+const heartbeatSeconds = 2;
 
 export class ChaosCoordinator {
   readonly lives: LockstepProcess[] = [];
@@ -20,6 +22,8 @@ export class ChaosCoordinator {
   step = 0;
   /** Commits of all lives: never goes back. */
   commits = 0;
+  /** Where its newest life listens; each has a port of its own, that nobody else can have taken in between. */
+  port = 0;
   /** Settles when the last fault of the coordinator is over. */
   busy: Promise<void> = Promise.resolve();
 
@@ -41,6 +45,7 @@ export class ChaosCoordinator {
       ...this.options,
       name: `coordinator-${life}`,
       minNodes: 0,
+      heartbeatSeconds,
       recipe,
       resume: life > 1,
     });
@@ -53,6 +58,7 @@ export class ChaosCoordinator {
   }
 
   private take(event: JsonLine): void {
+    if (event.type === 'listening') this.port = Number(new URL(String(event['url'])).port);
     if (event.type === 'start') this.step = event['fromStep'] as number;
     if (event.type !== 'step') return;
     this.step = event['step'] as number;

@@ -5,8 +5,8 @@ import type { LockstepProcess } from '../helpers/lockstep-process.ts';
 import { goodLink, TcpProxy } from '../helpers/tcp-proxy.ts';
 import type { Fault } from './fault-plan.ts';
 
-/** Seconds that a node may take to leave politely; it has nothing to finish. */
-const leaveSeconds = 15;
+/** Seconds that a node may take to leave politely: it has nothing to finish, but the machine may be slow. */
+const leaveSeconds = 60;
 /** Seconds that a guest may take to get ready; then it leaves, ready or not. */
 const readySeconds = 30;
 
@@ -34,11 +34,11 @@ export class ChaosPlace {
 
   static async open(
     slot: number,
-    coordinatorPort: number,
+    coordinatorPort: () => number,
     folder: string,
     onDeserted: (trouble: string) => void,
   ): Promise<ChaosPlace> {
-    return new ChaosPlace(slot, await TcpProxy.open(() => coordinatorPort), folder, onDeserted);
+    return new ChaosPlace(slot, await TcpProxy.open(coordinatorPort), folder, onDeserted);
   }
 
   /** A new node comes to this place. Its data cache is the place's: what the one before fetched is still there. */

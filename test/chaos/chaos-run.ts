@@ -2,7 +2,7 @@
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { freePort, pause, resultOf, trainAlone } from '../helpers/cluster.ts';
+import { pause, resultOf, trainAlone } from '../helpers/cluster.ts';
 import { type JsonLine, parseLine } from '../helpers/lockstep-process.ts';
 import { ChaosCoordinator } from './chaos-coordinator.ts';
 import { ChaosPlace } from './chaos-nodes.ts';
@@ -91,15 +91,15 @@ class ChaosRun {
     const { seed, faults, threads } = this.options;
     this.say(`seed ${seed}: ${faults} faults`);
     const whole = [...recipe, ...this.options.recipe];
-    const port = await freePort();
     const out = join(this.folder, 'run');
     const coordinator = new ChaosCoordinator(
-      { folder: this.folder, out, port, recipe: whole, threads, checkpointEvery },
+      { folder: this.folder, out, recipe: whole, threads, checkpointEvery },
       () => (this.progressAt = performance.now()),
     );
     this.coordinator = coordinator;
     coordinator.start();
     for (let slot = 0; slot < shape.nodes + shape.guests; slot++) {
+      const port = () => coordinator.port;
       const place = await ChaosPlace.open(slot, port, this.folder, (trouble) => {
         this.say(trouble);
         this.complaints.push(trouble);

@@ -7,16 +7,24 @@ import { type Damage, TcpProxy } from '../helpers/tcp-proxy.ts';
 
 const damage = (kind: Damage['kind'], after: number, bytes = 0): Damage => ({ kind, after, bytes, bit: 3 });
 
-/** What a server received through a proxy, after `use` has written to it. */
+/**
+ * What a server received through a proxy, after `use` has written to it.
+ *
+ * @param use is told how to wait for the first bytes at the server
+ */
 async function through(
-  use: (client: Socket, proxy: TcpProxy) => Promise<void> | void,
+  use: (client: Socket, proxy: TcpProxy, begun: Promise<void>) => Promise<void> | void,
 ): Promise<{ received: Buffer; broken: boolean }> {
   const chunks: Buffer[] = [];
   let broken = false;
+  const begun = Promise.withResolvers<void>();
   const server = createServer();
   const ended = new Promise<void>((resolve) => {
     server.on('connection', (socket) => {
-      socket.on('data', (chunk: Buffer) => chunks.push(chunk));
+      socket.on('data', (chunk: Buffer) => {
+        chunks.push(chunk);
+        begun.resolve();
+      });
       socket.on('error', () => (broken = true));
       socket.once('close', () => resolve());
     });
@@ -28,7 +36,7 @@ async function through(
   const client = connect(proxy.port, '127.0.0.1');
   client.on('error', () => undefined);
   await once(client, 'connect');
-  await use(client, proxy);
+  await use(client, proxy, begun.promise);
   await ended;
   client.destroy();
   await proxy.close();
@@ -89,9 +97,9 @@ test('a flip changes one bit, a drop leaves bytes out, a truncation ends the str
 });
 
 test('a reset reaches the other side as one', async (t) => {
-  const { broken } = await through(async (client, proxy) => {
+  const { broken } = await through(async (client, proxy, begun) => {
     client.write('something');
-    await pause(50);
+    await begun;
     t.is(proxy.reset(), 1);
   });
   t.true(broken);

@@ -7,7 +7,7 @@ import { openDataset } from '@lockstep/worker/data/open-dataset.ts';
 import { splitFolder } from '@lockstep/worker/node/split-cache.ts';
 import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
-import { freePort, resultOf, startCoordinator, startNode, trainAlone } from '../helpers/cluster.ts';
+import { portOf, resultOf, startCoordinator, startNode, trainAlone } from '../helpers/cluster.ts';
 import { endLeftovers, type JsonLine, type LockstepProcess } from '../helpers/lockstep-process.ts';
 import { TcpProxy } from '../helpers/tcp-proxy.ts';
 import { requireDataset } from '../helpers/training-process.ts';
@@ -46,10 +46,9 @@ test.serial('a download that is cut, then killed, goes on where it was and ends 
   withFolder(async (folder) => {
     await requireDataset('mnist');
     const alone = await trainAlone(recipe, folder, 1);
-    const port = await freePort();
     const out = join(folder, 'run');
-    const coordinator = startCoordinator({ folder, recipe, port, threads: 0, minNodes: 1, out });
-    await coordinator.waitFor('port', ({ type }) => type === 'listening', seconds);
+    const coordinator = startCoordinator({ folder, recipe, threads: 0, minNodes: 1, out });
+    const port = await portOf(coordinator);
     const proxy = await TcpProxy.open(() => port);
     proxy.set('down', { rate: 12 * megabyte });
     try {
@@ -112,10 +111,9 @@ test.serial(
         return other;
       });
 
-      const port = await freePort();
       const out = join(folder, 'run');
-      const coordinator = startCoordinator({ folder, recipe, port, threads: 0, minNodes: 3, out });
-      await coordinator.waitFor('port', ({ type }) => type === 'listening', seconds);
+      const coordinator = startCoordinator({ folder, recipe, threads: 0, minNodes: 3, out });
+      const port = await portOf(coordinator);
       const node = (name: string, flags: readonly string[] = []) => startNode({ folder, name, port, flags });
       const stranger = node('stranger', ['--data', elsewhere]);
       const nodes = {

@@ -1,48 +1,62 @@
 /** Nodes that come, go, die and hang: the run ends with the bits of one that was left alone. */
 import { join } from 'node:path';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
 import {
-  freePort,
-  pause,
-  type Reference,
+  type CoordinatorOptions,
+  endless,
+  interrupt,
+  portOf,
   resultOf,
   startCoordinator,
   startNode,
   trainAlone,
 } from '../helpers/cluster.ts';
 import { endLeftovers, type LockstepProcess } from '../helpers/lockstep-process.ts';
+import { TcpProxy } from '../helpers/tcp-proxy.ts';
 
-const recipe = [
-  '--model',
-  'resnet20',
-  '--dataset',
-  'synthetic',
-  '--batch-size',
-  '16',
-  '--shards',
-  '8',
-  '--steps',
-  '60',
-];
+const shape = ['--model', 'resnet20', '--dataset', 'synthetic', '--batch-size', '16', '--shards', '8'];
 const seconds = 90;
 
 test.afterEach.always(endLeftovers);
 
-const reference = new Map<string, Promise<Reference>>();
-
-function alone(folder: string): Promise<Reference> {
-  const known = reference.get('alone') ?? trainAlone(recipe, folder);
-  reference.set('alone', known);
-  return known;
+/** A coordinator of an endless run. */
+async function start(folder: string, more: Partial<CoordinatorOptions> = {}) {
+  const recipe = [...shape, ...endless];
+  const options = { folder, recipe, threads: 0, minNodes: 1, out: join(folder, 'run'), ...more };
+  const coordinator = startCoordinator(options);
+  const port = await portOf(coordinator);
+  const come = (name: string, threads = 1) => startNode({ folder, name, port, threads });
+  return { options, coordinator, port, come };
 }
 
-async function start(folder: string, minNodes: number, flags: readonly string[] = [], threads = 0) {
-  const port = await freePort();
-  const out = join(folder, 'run');
-  const coordinator = startCoordinator({ folder, recipe, port, threads, minNodes, out, flags });
-  await coordinator.waitFor('port', ({ type }) => type === 'listening', seconds);
-  return { port, out, coordinator };
+/** One behind a door that leads to its next life as well, whatever port that has. */
+async function startAnew(t: ExecutionContext, folder: string, more: Partial<CoordinatorOptions> = {}) {
+  const { options, coordinator, port } = await start(folder, more);
+  const life = { port };
+  const door = await TcpProxy.open(() => life.port);
+  t.teardown(() => door.close());
+  const come = (name: string, threads = 1) => startNode({ folder, name, port: door.port, threads });
+  /** The run goes on from its newest checkpoint, and has an end: then nodes hear that it is over. */
+  const resume = async (steps: number) => {
+    const recipe = [...shape, '--steps', String(steps)];
+    const again = startCoordinator({ ...options, name: 'again', recipe, resume: true });
+    life.port = await portOf(again);
+    await again.ended;
+    const fromStep = Number(again.last('start')?.['fromStep']);
+    return { fromStep, weightsSha256: resultOf(again)['weightsSha256'] };
+  };
+  return { coordinator, come, resume };
+}
+
+/** The weights of one process that went as far. */
+async function alone(folder: string, steps: number, flags: readonly string[] = []): Promise<string> {
+  return (await trainAlone([...shape, ...flags, '--steps', String(steps)], folder)).weightsSha256;
+}
+
+/** The last step that is known to be committed. */
+function reached(coordinator: LockstepProcess): number {
+  return Number(coordinator.last('step')?.['step'] ?? 0);
 }
 
 function step(coordinator: LockstepProcess, number: number) {
@@ -53,36 +67,38 @@ function step(coordinator: LockstepProcess, number: number) {
   );
 }
 
+/** Waits until something was told of a node for the so-manieth time. */
+function told(coordinator: LockstepProcess, type: string, name: string, times = 1): Promise<void> {
+  const isIt = (event: { type: string; name?: unknown }) => event.type === type && event.name === name;
+  const isSo = () => coordinator.events.filter(isIt).length >= times;
+  return coordinator.until(`${type} ${name}`, isSo, seconds);
+}
+
 test.serial('kill -9 of one node, down to the last one: a commit within the limit and 1.5 steps', (t) =>
   withFolder(async (folder) => {
     const silence = 2;
-    const { port, coordinator } = await start(folder, 4, ['--heartbeat-seconds', String(silence)]);
-    const nodes = [0, 1, 2, 3].map((i) => startNode({ folder, name: `n${i}`, port }));
+    const { coordinator, come } = await start(folder, { minNodes: 4, heartbeatSeconds: silence });
+    const nodes = [0, 1, 2, 3].map((i) => come(`n${i}`));
     const kills: { readonly seconds: number; readonly median: number }[] = [];
     for (const victim of nodes.slice(0, 3)) {
-      const from = Number(coordinator.last('step')?.['step'] ?? 1);
-      await step(coordinator, from + 9);
+      await step(coordinator, reached(coordinator) + 10);
       // Undisturbed, just before, with the same neighbours on the machine.
       const before = coordinator.events.filter((event) => event.type === 'step').slice(-7);
       const times = before.map((event) => Number(event['seconds'])).toSorted((a, b) => a - b);
       // In the middle of a step, and not while nobody has work.
-      const { step: last } = coordinator.last('step') as { step?: number };
+      const last = reached(coordinator);
       const begun = performance.now();
       victim.kill('SIGKILL');
-      await coordinator.waitFor(
-        'its loss',
-        (event) => event.type === 'node-left' && event['name'] === victim.name,
-        seconds,
-      );
+      await told(coordinator, 'node-left', victim.name);
       // One that was complete already may still be on its way here: the step behind it was begun with the lost node.
-      await step(coordinator, (last ?? 0) + 2);
+      await step(coordinator, last + 2);
       kills.push({ seconds: (performance.now() - begun) / 1000, median: times[3] as number });
     }
     t.log(kills.map((kill) => `${kill.seconds.toFixed(2)} s, step ${kill.median.toFixed(2)} s`).join('; '));
     // The best of three: on a busy machine somebody else may take the processor for longer than all of this.
     t.true(kills.some((kill) => kill.seconds <= silence + 1.5 * kill.median));
-    await coordinator.ended;
-    t.is(resultOf(coordinator)['weightsSha256'], (await alone(folder)).weightsSha256);
+    const { steps, weightsSha256 } = await interrupt(coordinator);
+    t.is(weightsSha256, await alone(folder, steps));
     // By its closed connection, and not only by its silence.
     const lost = coordinator.events.filter(({ type, code }) => type === 'node-left' && code === null);
     for (const { name } of nodes.slice(0, 3)) t.true(lost.some((event) => event['name'] === name));
@@ -91,16 +107,20 @@ test.serial('kill -9 of one node, down to the last one: a commit within the limi
 
 test.serial('a node that is stopped is noticed by its silence, comes back and goes on', (t) =>
   withFolder(async (folder) => {
-    const { port, coordinator } = await start(folder, 2, ['--heartbeat-seconds', '1']);
-    const [slow] = [0, 1].map((i) => startNode({ folder, name: `n${i}`, port }));
+    // Longer than anybody stands still who is not stopped.
+    const { coordinator, come, resume } = await startAnew(t, folder, { minNodes: 2, heartbeatSeconds: 4 });
+    const [slow, other] = ['slow', 'other'].map((name) => come(name));
     await step(coordinator, 5);
     slow?.kill('SIGSTOP');
-    const left = await coordinator.waitFor('silence', ({ type }) => type === 'node-left', seconds);
-    t.is(left['code'], 'HEARTBEAT_LOST');
+    await told(coordinator, 'node-left', 'slow');
+    const left = coordinator.events.find(({ type, name }) => type === 'node-left' && name === 'slow');
+    t.is(left?.['code'], 'HEARTBEAT_LOST');
     slow?.kill('SIGCONT');
-    await coordinator.ended;
-    t.is(resultOf(coordinator)['weightsSha256'], (await alone(folder)).weightsSha256);
-    t.is((await slow?.ended)?.code, 0);
+    await told(coordinator, 'node-joined', 'slow', 2);
+    await step(coordinator, reached(coordinator) + 3);
+    const { steps } = await interrupt(coordinator);
+    t.is((await resume(steps + 5)).weightsSha256, await alone(folder, steps + 5));
+    for (const node of [slow, other]) t.is((await node?.ended)?.code, 0, node?.name);
   }),
 );
 
@@ -108,69 +128,52 @@ test.serial(
   'a node joins late, another one leaves by Ctrl-C; then nobody is there until somebody comes',
   (t) =>
     withFolder(async (folder) => {
-      // Long enough for three processes to start in, one after the other.
-      const steps = ['--steps', '200'];
-      const { port, coordinator } = await start(folder, 1, steps);
-      const first = startNode({ folder, name: 'first', port });
+      const { coordinator, come, resume } = await startAnew(t, folder);
+      const first = come('first');
       await step(coordinator, 5);
-      const second = startNode({ folder, name: 'second', port, threads: 2 });
-      await coordinator.waitFor(
-        'the second',
-        (e) => e.type === 'node-joined' && e['name'] === 'second',
-        seconds,
-      );
+      const second = come('second', 2);
+      await told(coordinator, 'node-joined', 'second');
       await first.stop('SIGINT');
-      const left = await coordinator.waitFor('the first', ({ type }) => type === 'node-left', seconds);
-      t.is(left['code'], null);
+      await told(coordinator, 'node-left', 'first');
+      const left = coordinator.events.find(({ type }) => type === 'node-left');
+      t.is(left?.['code'], null);
       await second.stop('SIGINT');
       await coordinator.waitFor('waiting', (e) => e.type === 'waiting' && Number(e['step']) > 1, seconds);
-      const third = startNode({ folder, name: 'third', port });
-      await coordinator.ended;
-      const undisturbed = await trainAlone([...recipe, ...steps], folder, 2);
-      t.is(resultOf(coordinator)['weightsSha256'], undisturbed.weightsSha256);
+      const third = come('third');
+      await step(coordinator, reached(coordinator) + 3);
+      const { steps } = await interrupt(coordinator);
+      t.is((await resume(steps + 5)).weightsSha256, await alone(folder, steps + 5));
       t.is((await third.ended).code, 0);
     }),
 );
 
 test.serial('a coordinator that is killed goes on with --resume, and its nodes find it again', (t) =>
   withFolder(async (folder) => {
-    const flags = ['--checkpoint-every', '7'];
-    const { port, out, coordinator } = await start(folder, 2, flags);
-    const nodes = [0, 1].map((i) => startNode({ folder, name: `n${i}`, port }));
+    const { coordinator, come, resume } = await startAnew(t, folder, { minNodes: 2, checkpointEvery: 7 });
+    const nodes = [0, 1].map((i) => come(`n${i}`));
     await step(coordinator, 20);
     coordinator.kill('SIGKILL');
     await coordinator.ended;
-    await pause(300);
-    const again = startCoordinator({
-      folder,
-      recipe,
-      port,
-      out,
-      flags,
-      name: 'again',
-      threads: 0,
-      minNodes: 2,
-      resume: true,
-    });
-    const begun = await again.waitFor('start', ({ type }) => type === 'start', seconds);
-    t.true(Number(begun['fromStep']) >= 14);
-    await again.ended;
-    t.is(resultOf(again)['weightsSha256'], (await alone(folder)).weightsSha256);
+    const steps = reached(coordinator) + 10;
+    const { fromStep, weightsSha256 } = await resume(steps);
+    t.true(fromStep >= 14, `from step ${fromStep}`);
+    t.is(weightsSha256, await alone(folder, steps));
     for (const node of nodes) t.is((await node.ended).code, 0);
   }),
 );
 
 test.serial('batch-norm over the whole batch: a node that is killed in a step, and one that comes', (t) =>
   withFolder(async (folder) => {
-    const flags = ['--batch-norm', 'sync', '--steps', '25'];
-    const whole = await trainAlone([...recipe, ...flags], folder);
-    const { port, coordinator } = await start(folder, 2, flags);
-    const nodes = [0, 1].map((i) => startNode({ folder, name: `n${i}`, port }));
+    const flags = ['--batch-norm', 'sync'];
+    const { coordinator, come } = await start(folder, { minNodes: 2, flags });
+    const [victim] = [0, 1].map((i) => come(`n${i}`));
     await step(coordinator, 4);
-    nodes[0]?.kill('SIGKILL');
-    await coordinator.waitFor('its loss', ({ type }) => type === 'node-left', seconds);
-    startNode({ folder, name: 'late', port, threads: 2 });
-    await coordinator.ended;
-    t.is(resultOf(coordinator)['weightsSha256'], whole.weightsSha256);
+    victim?.kill('SIGKILL');
+    await told(coordinator, 'node-left', 'n0');
+    come('late', 2);
+    await told(coordinator, 'node-joined', 'late');
+    await step(coordinator, reached(coordinator) + 5);
+    const { steps, weightsSha256 } = await interrupt(coordinator);
+    t.is(weightsSha256, await alone(folder, steps, flags));
   }),
 );

@@ -2,10 +2,12 @@
 import { join } from 'node:path';
 import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
-import { freePort, resultOf, startCoordinator, startNode } from '../helpers/cluster.ts';
-import { type JsonLine, LockstepProcess } from '../helpers/lockstep-process.ts';
+import { portOf, resultOf, startCoordinator, startNode, untilAll } from '../helpers/cluster.ts';
+import { endLeftovers, type JsonLine, LockstepProcess } from '../helpers/lockstep-process.ts';
 
 const seconds = 60;
+
+test.afterEach.always(endLeftovers);
 
 function recipeOf(model: string, ...flags: string[]): string[] {
   return [
@@ -44,29 +46,23 @@ async function alone(folder: string, recipe: readonly string[]): Promise<Figures
   return figuresOf(run);
 }
 
-interface Cluster {
-  readonly coordinator: LockstepProcess;
-  readonly nodes: readonly LockstepProcess[];
-}
-
-async function start(
+/** A coordinator that waits for so many nodes. */
+async function open(
   folder: string,
   name: string,
   recipe: readonly string[],
   threads: number,
-  count: number,
-): Promise<Cluster> {
-  const port = await freePort();
-  const out = join(folder, name);
-  const shape = { port, threads, minNodes: count, out, evaluate: true };
+  minNodes: number,
+) {
+  // Longer than an evaluation: a node that says nothing is there all the same.
+  const shape = { threads, minNodes, out: join(folder, name), evaluate: true, heartbeatSeconds: 100 };
   const coordinator = startCoordinator({ folder, name, recipe, ...shape });
-  await coordinator.waitFor('port', ({ type }) => type === 'listening', seconds);
-  const nodes = Array.from({ length: count }, (_, i) => startNode({ folder, name: `${name}-${i}`, port }));
-  return { coordinator, nodes };
+  const port = await portOf(coordinator);
+  return { coordinator, join: (node: string) => startNode({ folder, name: `${name}-${node}`, port }) };
 }
 
 /** Who has evaluated how many pieces, as the coordinator tells. */
-function sharesOf({ coordinator }: Cluster): Map<string, number> {
+function sharesOf(coordinator: LockstepProcess): Map<string, number> {
   const told = coordinator.events.findLast(({ reason }) => /^evaluated \d+ pieces: /.test(String(reason)));
   const list = String(told?.['reason']).replace(/^.*?: /, '');
   return new Map(list.split(', ').map((part) => [part.split(' ')[0] ?? '', Number(part.split(' ')[1])]));
@@ -85,21 +81,22 @@ for (const [model, ...flags] of [
       t.is(expected.samples, 512);
       t.is(expected.testAccuracy, expected.accuracy);
 
-      const two = await start(folder, 'two', recipe, 0, 2);
-      await two.coordinator.ended;
-      t.deepEqual(figuresOf(two.coordinator), expected);
-      const shares = sharesOf(two);
-      t.deepEqual([...shares.keys()].toSorted(), ['two-0', 'two-1']);
-      t.is(sum(shares.values()), 6);
-
-      const mixed = await start(folder, 'mixed', recipe, 1, 1);
-      await mixed.coordinator.ended;
-      t.deepEqual(figuresOf(mixed.coordinator), expected);
-      t.deepEqual([...sharesOf(mixed).keys()].toSorted(), ['coordinator', 'mixed-0']);
+      // Each has pieces from the first moment on, but what is late is done by somebody else as well, who may be first.
+      const taking = async (name: string, threads: number, joining: readonly string[]): Promise<number> => {
+        const { coordinator, join: come } = await open(folder, name, recipe, threads, joining.length);
+        for (const node of joining) come(node);
+        await coordinator.ended;
+        t.deepEqual(figuresOf(coordinator), expected);
+        const shares = sharesOf(coordinator);
+        t.is(sum(shares.values()), 6);
+        const members = joining.map((node) => `${name}-${node}`).concat(threads > 0 ? ['coordinator'] : []);
+        return members.filter((member) => shares.has(member)).length;
+      };
+      t.is(await untilAll(2, (number) => taking(`two-${number}`, 0, ['a', 'b'])), 2);
+      t.is(await untilAll(2, (number) => taking(`mixed-${number}`, 1, ['a'])), 2);
 
       // Resumed at its end: nothing is left to compute, and nobody has come.
-      const port = await freePort();
-      const shape = { port, threads: 0, minNodes: 0, out: join(folder, 'two'), resume: true, evaluate: true };
+      const shape = { threads: 0, minNodes: 0, out: join(folder, 'two-1'), resume: true, evaluate: true };
       const over = startCoordinator({ folder, name: 'over', recipe, ...shape });
       await over.ended;
       t.is(over.last('evaluation')?.['loss'], expected.loss);
@@ -110,23 +107,29 @@ for (const [model, ...flags] of [
 
 test.serial('a node that is killed, and one that is stopped, in the middle of an evaluation', (t) =>
   withFolder(async (folder) => {
-    // Slow enough that both nodes have pieces when the first one is done.
     const recipe = recipeOf('resnet32');
     const expected = await alone(folder, recipe);
     for (const signal of ['SIGKILL', 'SIGSTOP'] as const) {
-      const cluster = await start(folder, signal, recipe, 0, 2);
-      const { coordinator, nodes } = cluster;
+      // It is still there for the coordinator when the pieces are given out, and cannot do any of its own: whatever
+      // else the machine does, it is in the middle of them.
+      const { coordinator, join: come } = await open(folder, signal, recipe, 0, 2);
+      const lame = come('lame');
+      await coordinator.waitFor('its coming', ({ type }) => type === 'node-joined', seconds);
+      lame.kill('SIGSTOP');
+      const kept = come('kept');
       await coordinator.waitFor('first piece', ({ type }) => type === 'evaluation-progress', seconds);
-      nodes[0]?.kill(signal);
+      lame.kill(signal);
       await coordinator.ended;
-      nodes[0]?.kill('SIGKILL');
+      lame.kill('SIGKILL');
       t.deepEqual(figuresOf(coordinator), expected, signal);
       const lost = coordinator.events.filter(({ reason }) =>
         /pieces of the evaluation go from|has been out for/.test(String(reason)),
       );
       t.true(lost.length > 0, signal);
-      t.is(sum(sharesOf(cluster).values()), 6);
-      t.is((await nodes[1]?.ended)?.code, 0, signal);
+      const shares = sharesOf(coordinator);
+      t.is(sum(shares.values()), 6);
+      t.false(shares.has(lame.name), signal);
+      t.is((await kept.ended).code, 0, signal);
     }
   }),
 );

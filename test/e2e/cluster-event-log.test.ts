@@ -3,12 +3,12 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
-import { freePort, resultOf, startCoordinator, startNode, testToken } from '../helpers/cluster.ts';
+import { endless, portOf, resultOf, startCoordinator, startNode, testToken } from '../helpers/cluster.ts';
 import { endLeftovers, type JsonLine } from '../helpers/lockstep-process.ts';
 import { withoutTime } from '../helpers/run-events.ts';
+import { TcpProxy } from '../helpers/tcp-proxy.ts';
 
 const shape = ['--model', 'lenet5', '--dataset', 'synthetic', '--batch-size', '32', '--shards', '8'];
-const recipe = [...shape, '--steps', '150'];
 const seconds = 60;
 
 test.afterEach.always(endLeftovers);
@@ -17,14 +17,15 @@ test.serial(
   'the log holds what is shown: joined, assigned, stolen, left, and the resumed run behind it',
   (t) =>
     withFolder(async (folder) => {
-      const port = await freePort();
       const out = join(folder, 'run');
-      const flags = ['--checkpoint-every', '10'];
-      const options = { folder, recipe, port, threads: 0, out, flags };
-      const first = startCoordinator({ ...options, minNodes: 2 });
-      await first.waitFor('port', ({ type }) => type === 'listening', seconds);
-      const lost = startNode({ folder, name: 'lost', port });
-      startNode({ folder, name: 'kept', port });
+      const options = { folder, threads: 0, out, flags: ['--checkpoint-every', '10'] };
+      const first = startCoordinator({ ...options, recipe: [...shape, ...endless], minNodes: 2 });
+      // Nodes find the second coordinator where they found the first one, whatever port it has.
+      let port = await portOf(first);
+      const door = await TcpProxy.open(() => port);
+      t.teardown(() => door.close());
+      const lost = startNode({ folder, name: 'lost', port: door.port });
+      startNode({ folder, name: 'kept', port: door.port });
       const step = (number: number) => (event: JsonLine) =>
         event.type === 'step' && Number(event['step']) >= number;
       await first.waitFor('step 10', step(10), seconds);
@@ -33,11 +34,13 @@ test.serial(
       await first.waitFor('the theft', ({ type, to }) => type === 'stolen' && to === 'kept', seconds);
       lost.kill('SIGKILL');
       await first.waitFor('the loss', ({ type }) => type === 'node-left', seconds);
-      const { step: at } = first.last('step') as { step?: number };
-      await first.waitFor('more steps', step((at ?? 0) + 15), seconds);
+      const reached = () => Number(first.last('step')?.['step']);
+      await first.waitFor('more steps', step(reached() + 15), seconds);
       first.kill('SIGKILL');
       await first.ended;
-      const second = startCoordinator({ ...options, name: 'again', minNodes: 1, resume: true });
+      const recipe = [...shape, '--steps', String(reached() + 20)];
+      const second = startCoordinator({ ...options, recipe, name: 'again', minNodes: 1, resume: true });
+      port = await portOf(second);
       await second.ended;
       resultOf(second);
 
@@ -79,12 +82,10 @@ test.serial(
   (t) =>
     withFolder(async (folder) => {
       const out = join(folder, 'run');
-      const endless = [...shape, '--steps', '100000'];
-      const port = await freePort();
-      const options = { folder, recipe: endless, port, threads: 1, minNodes: 0, out, resume: true };
-      const coordinator = startCoordinator(options);
+      const recipe = [...shape, ...endless];
+      const coordinator = startCoordinator({ folder, recipe, threads: 1, minNodes: 0, out, resume: true });
       await coordinator.waitFor('step 3', ({ type, step }) => type === 'step' && Number(step) >= 3, seconds);
-      const { code } = await coordinator.stop('SIGINT', 30);
+      const { code } = await coordinator.stop('SIGINT');
       t.is(code, 130);
       const text = await readFile(join(out, 'events.jsonl'), 'utf8');
       const lines = text.trimEnd().split('\n');

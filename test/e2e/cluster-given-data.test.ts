@@ -5,7 +5,8 @@ import { gzipSync } from 'node:zlib';
 import { cacheFolder, datasetFolder } from '@lockstep/worker/data/cache-folder.ts';
 import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
-import { freePort, resultOf, startCoordinator, startNode } from '../helpers/cluster.ts';
+import { portOf, resultOf, startCoordinator, startNode } from '../helpers/cluster.ts';
+import { requireDataset } from '../helpers/training-process.ts';
 import { damagedCopy } from '../helpers/unwell-cache.ts';
 import { writeFiles } from '../worker/data/fixtures.ts';
 
@@ -16,10 +17,10 @@ const recipe = [
 
 test.serial('official files, zipped; a path that is not there; a file that is not what it should be', (t) =>
   withFolder(async (folder) => {
-    const port = await freePort();
+    await requireDataset('mnist');
     const out = join(folder, 'run');
-    const coordinator = startCoordinator({ folder, recipe, port, threads: 0, minNodes: 1, out });
-    await coordinator.waitFor('port', ({ type }) => type === 'listening', 60);
+    const coordinator = startCoordinator({ folder, recipe, threads: 0, minNodes: 1, out });
+    const port = await portOf(coordinator);
 
     const lost = startNode({ folder, name: 'lost', port, flags: ['--data', join(folder, 'nowhere')] });
     const damaged = join(folder, 'damaged');

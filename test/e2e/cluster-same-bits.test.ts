@@ -2,21 +2,20 @@
 import { join } from 'node:path';
 import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
-import { freePort, resultOf, startCoordinator, startNode, trainAlone } from '../helpers/cluster.ts';
+import {
+  contributors,
+  portOf,
+  resultOf,
+  startCoordinator,
+  startNode,
+  trainAlone,
+  untilAll,
+} from '../helpers/cluster.ts';
 
 const lenet = [
-  '--model',
-  'lenet5',
-  '--dataset',
-  'synthetic',
-  '--batch-size',
-  '60',
-  '--shards',
-  '7',
-  '--steps',
-  '40',
-];
-const seconds = 60;
+  ['--model', 'lenet5', '--dataset', 'synthetic', '--batch-size', '60'],
+  ['--shards', '7', '--steps', '40'],
+].flat();
 
 /** Runs the recipe on a cluster and returns its result. */
 async function trainOn(
@@ -26,14 +25,13 @@ async function trainOn(
   nodes: readonly number[],
   recipe: readonly string[] = lenet,
 ) {
-  const port = await freePort();
   const out = join(folder, name);
-  const coordinator = startCoordinator({ folder, name, recipe, port, threads, minNodes: nodes.length, out });
-  await coordinator.waitFor('port', ({ type }) => type === 'listening', seconds);
+  const coordinator = startCoordinator({ folder, name, recipe, threads, minNodes: nodes.length, out });
+  const port = await portOf(coordinator);
   const joined = nodes.map((count, i) => startNode({ folder, name: `${name}-${i}`, port, threads: count }));
   await coordinator.ended;
   const ends = await Promise.all(joined.map((node) => node.ended));
-  return { result: resultOf(coordinator), ends, nodes: joined };
+  return { result: resultOf(coordinator), ends, nodes: joined, contributors: contributors(coordinator) };
 }
 
 test.serial('1 and 2 threads, 1, 2 and 3 nodes, uneven threads, with and without own threads', (t) =>
@@ -48,32 +46,29 @@ test.serial('1 and 2 threads, 1, 2 and 3 nodes, uneven threads, with and without
       ['mixed', 1, [2]],
     ];
     for (const [name, threads, nodes] of shapes) {
-      const { result, ends, nodes: joined } = await trainOn(folder, name, threads, nodes);
-      t.is(result['weightsSha256'], alone.weightsSha256, name);
-      t.is(result['samples'], alone.samples, name);
-      t.is(result['nodes'], Math.max(1, nodes.length + Math.sign(threads)), name);
-      t.deepEqual(
-        ends.map(({ code }) => code),
-        nodes.map(() => 0),
-      );
-      const shards = joined.reduce((sum, node) => sum + Number(node.last('result')?.['shards'] ?? 0), 0);
-      if (threads === 0) t.true(shards >= 7 * 40, `${name}: ${shards} shards`);
+      const members = nodes.length + Math.sign(threads);
+      const attempt = async (number: number) => {
+        const run = await trainOn(folder, `${name}-${number}`, threads, nodes);
+        t.is(run.result['weightsSha256'], alone.weightsSha256, name);
+        t.is(run.result['samples'], alone.samples, name);
+        t.is(run.result['nodes'], run.contributors.size, name);
+        t.deepEqual(
+          run.ends.map(({ code }) => code),
+          nodes.map(() => 0),
+        );
+        const shards = run.nodes.reduce((sum, node) => sum + Number(node.last('result')?.['shards'] ?? 0), 0);
+        if (threads === 0) t.true(shards >= 7 * 40, `${name}: ${shards} shards`);
+        return run.contributors.size;
+      };
+      t.is(await untilAll(members, attempt), members, name);
     }
   }),
 );
 
 const residual = [
-  '--model',
-  'resnet20',
-  '--dataset',
-  'synthetic',
-  '--batch-size',
-  '30',
-  '--shards',
-  '7',
-  '--steps',
-  '5',
-];
+  ['--model', 'resnet20', '--dataset', 'synthetic', '--batch-size', '30'],
+  ['--shards', '7', '--steps', '5'],
+].flat();
 
 for (const flags of [
   ['--batch-norm', 'sync'],

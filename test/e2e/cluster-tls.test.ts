@@ -4,20 +4,12 @@ import { join } from 'node:path';
 import test from 'ava';
 import { makeCertificate } from '../helpers/certificate.ts';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
-import {
-  freePort,
-  resultOf,
-  startCoordinator,
-  startNode,
-  testToken,
-  trainAlone,
-} from '../helpers/cluster.ts';
+import { portOf, resultOf, startCoordinator, startNode, testToken, trainAlone } from '../helpers/cluster.ts';
 import { lockstep } from '../helpers/command-line.ts';
 import { endLeftovers } from '../helpers/lockstep-process.ts';
 
 const shape = ['--model', 'lenet5', '--dataset', 'synthetic', '--batch-size', '32', '--shards', '4'];
 const recipe = [...shape, '--steps', '20'];
-const seconds = 60;
 
 test.afterEach.always(endLeftovers);
 
@@ -37,14 +29,13 @@ function tlsFlags({ cert, key }: { cert: string; key: string }): string[] {
 test.serial('with --ca a node trains over wss, the same bits; whoever cannot verify is told so', (t) =>
   withFolder(async (folder) => {
     const alone = await trainAlone(recipe, folder, 1);
-    const port = await freePort();
     const own = await written(folder, 'own');
     const other = await written(folder, 'other');
     const out = join(folder, 'run');
     const flags = tlsFlags(own);
-    const coordinator = startCoordinator({ folder, recipe, port, threads: 0, minNodes: 1, out, flags });
-    const listening = await coordinator.waitFor('port', ({ type }) => type === 'listening', seconds);
-    t.is(listening['url'], `wss://127.0.0.1:${port}`);
+    const coordinator = startCoordinator({ folder, recipe, threads: 0, minNodes: 2, out, flags });
+    const port = await portOf(coordinator);
+    t.is(coordinator.last('listening')?.['url'], `wss://127.0.0.1:${port}`);
 
     const url = `wss://127.0.0.1:${port}`;
     const refusals: [name: string, flags: string[]][] = [
@@ -53,14 +44,13 @@ test.serial('with --ca a node trains over wss, the same bits; whoever cannot ver
       ['no-certificate', ['--ca', own.key]],
     ];
     const refused = refusals.map(async ([name, caFlags]) => {
-      const begun = performance.now();
       const node = startNode({ folder, name, port, url, flags: caFlags });
       t.is((await node.ended).code, 1, name);
       t.is(node.last('error')?.['code'], 'CERTIFICATE_INVALID', name);
       t.regex(String(node.last('error')?.['advice']), /--ca FILE/, name);
       // It does not go on trying: a certificate does not become right by itself.
       t.is(node.last('reconnecting'), undefined, name);
-      t.true(performance.now() - begun < 15_000, name);
+      t.is(node.events.filter(({ type }) => type === 'connecting').length, 1, name);
     });
     await Promise.all(refused);
     const plain = startNode({ folder, name: 'plain', port, flags: ['--patience', '0.2'] });
@@ -90,14 +80,13 @@ test.serial('a certificate for another address, or that has ended, does not pass
     };
     const [elsewhere, expired] = await Promise.all(
       Object.entries(cases).map(async ([name, paths]) => {
-        const port = await freePort();
-        const options = { folder, name: `${name}-run`, recipe, port, threads: 0, minNodes: 1 };
+        const options = { folder, name: `${name}-run`, recipe, threads: 0, minNodes: 1 };
         const coordinator = startCoordinator({
           ...options,
           out: join(folder, name),
           flags: tlsFlags(paths),
         });
-        await coordinator.waitFor('port', ({ type }) => type === 'listening', seconds);
+        const port = await portOf(coordinator);
         const url = `wss://127.0.0.1:${port}`;
         const node = startNode({ folder, name, port, url, flags: ['--ca', paths.cert] });
         await node.ended;
@@ -134,7 +123,7 @@ test.serial('files that are no certificate, or no pair, are refused before anybo
       ['alone', ['--tls-cert', own.cert], 'USAGE', 2],
     ];
     const refused = cases.map(async ([name, flags, code, exit]) => {
-      const options = { folder, name, recipe, port: 0, threads: 0, minNodes: 1 };
+      const options = { folder, name, recipe, threads: 0, minNodes: 1 };
       const coordinator = startCoordinator({ ...options, out: join(folder, name), flags });
       t.is((await coordinator.ended).code, exit, name);
       t.is(coordinator.last('error')?.['code'], code, name);

@@ -5,16 +5,22 @@ import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
+import { endless } from '../helpers/cluster.ts';
 import { binary } from '../helpers/command-line.ts';
-import { bare, type RunningTraining, trainResult, trainUntil } from '../helpers/training-process.ts';
+import {
+  bare,
+  type RunningTraining,
+  savedSteps,
+  trainResult,
+  trainUntil,
+} from '../helpers/training-process.ts';
 
 const recipe = ['--model', 'lenet5', '--dataset', 'synthetic', '--batch-size', '64', '--shards', '4'];
 const quiet = [...bare, '--threads', '2'];
-const length = ['--epochs', '8'];
 
-/** Starts a run with a checkpoint every 8 steps; resolves once it has committed `step` steps. */
+/** Starts a run without an end and with a checkpoint every 8 steps; resolves once it has committed `step` steps. */
 function startRun(out: string, step: number): Promise<RunningTraining> {
-  return trainUntil([...recipe, ...length, ...quiet, '--out', out, '--checkpoint-every', '8'], step);
+  return trainUntil([...recipe, ...endless, ...quiet, '--out', out, '--checkpoint-every', '8'], step);
 }
 
 async function weightsOf(args: string[]): Promise<string> {
@@ -23,18 +29,22 @@ async function weightsOf(args: string[]): Promise<string> {
 
 test.serial('Ctrl-C or kill -9, then --resume: the same weights as a run that was left alone', (t) =>
   withFolder(async (folder) => {
-    const whole = await weightsOf([...recipe, ...length, '--out', join(folder, 'whole')]);
-
     const interrupted = join(folder, 'interrupted');
     const first = await startRun(interrupted, 20);
     first.child.kill('SIGINT');
     t.is(await first.ended, 130);
-    t.is(await weightsOf(['--resume', interrupted]), whole);
 
     const killed = join(folder, 'killed');
     const second = await startRun(killed, 20);
     second.child.kill('SIGKILL');
-    await second.ended;
+    t.is(await second.ended, null);
+
+    // How far they came was up to the machine.
+    const saved = await Promise.all([interrupted, killed].map(savedSteps));
+    t.true((saved[0] ?? 0) >= 20 && (saved[1] ?? 0) >= 16, saved.join());
+    const length = ['--steps', String(Math.max(...saved) + 40)];
+    const whole = await weightsOf([...recipe, ...length, '--out', join(folder, 'whole')]);
+    t.is(await weightsOf(['--resume', interrupted, ...length]), whole);
     t.is(await weightsOf([...recipe, ...length, '--resume', '--out', killed]), whole);
     t.false((await readdir(killed)).some((name) => name.startsWith('.')));
   }),
@@ -52,9 +62,9 @@ test.serial('a run continued with more epochs equals one that had them from the 
 test.serial('when the reader of the output goes away, the run saves and ends without a word', (t) =>
   withFolder(async (folder) => {
     const run = join(folder, 'run');
-    const endless = [...recipe, ...quiet, '--json', '--epochs', '100000', '--out', run];
+    const args = [...recipe, ...endless, ...quiet, '--json', '--out', run];
     const command = `"$0" "$@" | head -n 2; echo "codes \${PIPESTATUS[*]}"`;
-    const child = spawn('bash', ['-c', command, process.execPath, binary, 'train', ...endless]);
+    const child = spawn('bash', ['-c', command, process.execPath, binary, 'train', ...args]);
     let output = '';
     let errors = '';
     child.stdout.on('data', (chunk) => (output += String(chunk)));

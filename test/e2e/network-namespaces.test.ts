@@ -45,7 +45,8 @@ test.serial('two hosts in network namespaces give the weights of one', async (t)
         folder,
         recipe,
         port,
-        threads: 1,
+        // The far host does it all: it would have nothing to do if it seemed slow while its speed was measured.
+        threads: 0,
         minNodes: 1,
         out: join(folder, 'run'),
         host: one.address,
@@ -67,7 +68,10 @@ test.serial('two hosts in network namespaces give the weights of one', async (t)
           t.is(String(joined?.['address']).split(':')[0], two.address);
           t.is(joined?.['ranks'], 1);
           await node.until('its end', () => node.last('result') !== undefined, patience);
-          t.true(Number(node.last('result')?.['shards']) > 0, 'the other host computed nothing');
+          t.true(
+            Number(node.last('result')?.['shards']) >= 8 * 15,
+            'the other host did not compute everything',
+          );
         } finally {
           await node.stop('SIGKILL');
         }

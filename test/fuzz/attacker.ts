@@ -39,6 +39,16 @@ const weights: readonly (readonly [SessionKind, number])[] = [
 /** Milliseconds after which a session is given up. */
 const sessionLimit = 8000;
 
+/** Milliseconds within which it is told why it is sent away, if it is: a busy machine answers late. */
+const answerLimit = 4000;
+
+/** What a session has heard. */
+interface Heard {
+  welcome: CoordinatorMessage<'welcome'> | null;
+  assign: CoordinatorMessage<'assign'> | null;
+  refused: boolean;
+}
+
 export class Attacker {
   private readonly options: AttackOptions;
   private next = 0;
@@ -156,46 +166,37 @@ export class Attacker {
       ? { ...this.options.hello, token: dice.pick([null, '', 'guess', 'x'.repeat(256)]) }
       : { ...this.options.hello, protocolVersion: dice.pick([0, protocolVersion + 1, 999]) };
     const count = dice.between(1, 12);
-    this.listenForRefusal(peer);
+    const heard = this.listen(peer);
     const frames = Array.from({ length: count }, () => hostileFrame(dice, wrong));
     this.frames += count;
     peer.socket.write(Buffer.concat(frames));
-    await peer.change(300);
+    await sentAway(peer, heard);
   }
 
   /** Joins with the right token and then sends what it should not; as a traitor it takes work first. */
   private async impostor(dice: Dice, peer: RawWebSocket, traitor: boolean): Promise<void> {
     const { hello } = this.options;
     const instance = dice.bytes(16).toString('hex');
-    const seen: {
-      welcome: CoordinatorMessage<'welcome'> | null;
-      assign: CoordinatorMessage<'assign'> | null;
-    } = { welcome: null, assign: null };
-    peer.onFrame = (bytes) => {
-      const message = this.open(bytes);
-      if (message?.type === 'welcome') seen.welcome = message;
-      if (message?.type === 'assign') seen.assign = message;
-      if (message?.type === 'refused') this.countRefusal(message.code);
-    };
+    const heard = this.listen(peer);
     const until = performance.now() + sessionLimit;
     peer.socket.write(honestFrame({ message: { ...hello, instance }, payload: new Uint8Array(0) }));
     this.frames++;
     const waiting = () => !peer.closed && performance.now() < until;
-    while (seen.welcome === null && waiting()) await peer.change(200);
-    if (seen.welcome === null) return;
+    while (heard.welcome === null && waiting()) await peer.change(200);
+    if (heard.welcome === null) return;
     if (traitor) {
-      const { dataset } = seen.welcome;
+      const { dataset } = heard.welcome;
       const shas = { train: dataset.train.sha256, test: dataset.test.sha256 };
       const ready = { type: 'ready', dataset: shas, ranks: 1, imagesPerSecond: 1e6 } as const;
       peer.socket.write(honestFrame({ message: ready, payload: new Uint8Array(0) }));
       this.frames++;
-      while (seen.assign === null && waiting()) await peer.change(200);
-      if (seen.assign !== null) peer.socket.write(this.betrayal(dice, seen.assign));
+      while (heard.assign === null && waiting()) await peer.change(200);
+      if (heard.assign !== null) peer.socket.write(this.betrayal(dice, heard.assign));
     }
     const count = dice.between(1, 30);
     this.frames += count;
     peer.socket.write(Buffer.concat(Array.from({ length: count }, () => hostileFrame(dice, hello))));
-    await peer.change(300);
+    await sentAway(peer, heard);
   }
 
   /** A gradient for one's own assignment that is poisoned, of another step, too long, or never ends. */
@@ -216,14 +217,21 @@ export class Attacker {
     return parsed.success ? parsed.data : null;
   }
 
-  private listenForRefusal(peer: RawWebSocket): void {
+  private listen(peer: RawWebSocket): Heard {
+    const heard: Heard = { welcome: null, assign: null, refused: false };
     peer.onFrame = (bytes) => {
       const message = this.open(bytes);
-      if (message?.type === 'refused') this.countRefusal(message.code);
+      if (message?.type === 'welcome') heard.welcome = message;
+      if (message?.type === 'assign') heard.assign = message;
+      if (message?.type !== 'refused') return;
+      heard.refused = true;
+      this.refusals.set(message.code, (this.refusals.get(message.code) ?? 0) + 1);
     };
+    return heard;
   }
+}
 
-  private countRefusal(code: string): void {
-    this.refusals.set(code, (this.refusals.get(code) ?? 0) + 1);
-  }
+async function sentAway(peer: RawWebSocket, heard: Heard): Promise<void> {
+  const until = performance.now() + answerLimit;
+  while (!heard.refused && !peer.closed && performance.now() < until) await peer.change(200);
 }

@@ -6,8 +6,9 @@ import { protocolVersion } from '@lockstep/shared/protocol/messages.ts';
 import { examineMachine } from '@lockstep/worker/node/fingerprints.ts';
 import { auditCommits } from '../chaos/commit-ledger.ts';
 import {
-  freePort,
+  endless,
   pause,
+  portOf,
   residentBytes,
   startCoordinator,
   startNode,
@@ -24,6 +25,8 @@ export interface FuzzOptions {
   readonly frames: number;
   /** Frames a second. */
   readonly pace: number;
+  /** Silence after which the honest node counts as lost. */
+  readonly heartbeatSeconds: number;
   /** Alternate between attack and peace, and compare the speeds. */
   readonly compareSpeed: boolean;
   readonly log: (line: string) => void;
@@ -57,7 +60,7 @@ export const memoryBound = 32 * 2 ** 20;
 const settleSeconds = 8;
 
 /** Longest time after that in which V8 may get round to collecting: on a busy machine it does so seldom. */
-const patienceSeconds = 30;
+const patienceSeconds = 120;
 
 /** What a process holds once it is back within the bound; what it holds at last when it does not come back. */
 async function settledBytes(pid: number, before: number): Promise<number> {
@@ -91,12 +94,15 @@ async function fuzz(options: FuzzOptions, folder: string, started: LockstepProce
   const say = (line: string) => {
     options.log(`${((performance.now() - begun) / 1000).toFixed(1).padStart(6)} s  ${line}`);
   };
-  const port = await freePort();
-  const endless = [...recipe, '--epochs', '100000'];
-  const run = { folder, port, threads: 0, minNodes: 1, out: join(folder, 'run') };
-  const coordinator = startCoordinator({ ...run, recipe: endless, flags: ['--checkpoint-seconds', '10000'] });
+  const { heartbeatSeconds } = options;
+  const run = { folder, threads: 0, minNodes: 1, out: join(folder, 'run'), heartbeatSeconds };
+  const coordinator = startCoordinator({
+    ...run,
+    recipe: [...recipe, ...endless],
+    flags: ['--checkpoint-seconds', '10000'],
+  });
   started.push(coordinator);
-  await coordinator.waitFor('listening', ({ type }) => type === 'listening', 60);
+  const port = await portOf(coordinator);
   const node = startNode({ folder, name: 'honest', port });
   started.push(node);
   const steps = () => Number(coordinator.last('step')?.['step'] ?? 0);

@@ -22,7 +22,8 @@ const [frames, seed, pace] = [Number(values.frames), Number(values.seed), Number
 console.log(`npm run fuzz --workspace test -- --frames ${frames} --seed ${seed} --pace ${pace}`);
 try {
   const log = (line: string) => console.log(line);
-  const { complaints: _, ...report } = await runFuzz({ seed, frames, pace, compareSpeed: values.speed, log });
+  const options = { seed, frames, pace, heartbeatSeconds: 2, compareSpeed: values.speed, log };
+  const { complaints: _, ...report } = await runFuzz(options);
   console.log(JSON.stringify(report));
   if (report.speedRatio !== null && !(report.speedRatio >= slowest)) {
     console.error(

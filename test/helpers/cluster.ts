@@ -8,12 +8,22 @@ import { type JsonLine, LockstepProcess } from './lockstep-process.ts';
 /** The token of every test cluster; it opens nothing but a loopback port of the test's own. */
 export const testToken = 'test-cluster-token-0123456789abcdef';
 
+/**
+ * Seconds of silence after which a node counts as lost, where that is not what a test is about: with the usual two, a
+ * machine that lets one process stand still for three seconds would drop a node that has done nothing wrong.
+ */
+const patientSilence = 8;
+
+/** Length of a run that a test ends: how many steps there are until something has happened is up to the machine. */
+export const endless: readonly string[] = ['--steps', '1000000'];
+
 export interface CoordinatorOptions {
   readonly folder: string;
   readonly name?: string;
   /** Recipe flags, or the path of a recipe in front of them. */
   readonly recipe: readonly string[];
-  readonly port: number;
+  /** Default: one that the system picks, told by `portOf`. One that was free a moment ago may be somebody else's now. */
+  readonly port?: number;
   readonly host?: string;
   /** Threads of its own that compute. */
   readonly threads: number;
@@ -24,6 +34,8 @@ export interface CoordinatorOptions {
   readonly resume?: boolean;
   /** Default: no. */
   readonly evaluate?: boolean;
+  /** Silence after which a node counts as lost. */
+  readonly heartbeatSeconds?: number;
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
   readonly prefix?: readonly string[];
@@ -42,14 +54,15 @@ export interface NodeOptions {
   readonly prefix?: readonly string[];
 }
 
-/** `lockstep coordinator`; it listens as soon as `coordinatorReady` says so. */
+/** `lockstep coordinator`; it listens as soon as `portOf` says where. */
 export function startCoordinator(options: CoordinatorOptions): LockstepProcess {
-  const { folder, recipe, port, host = '127.0.0.1', threads, minNodes, out, checkpointEvery } = options;
+  const { folder, recipe, port = 0, host = '127.0.0.1', threads, minNodes, out, checkpointEvery } = options;
+  const { heartbeatSeconds = patientSilence } = options;
   const args = [
     ['coordinator', ...recipe, '--json', '--no-baseline'],
     options.evaluate === true ? [] : ['--no-evaluate'],
     ['--listen', `${host}:${port}`, '--threads', String(threads), '--min-nodes', String(minNodes)],
-    ['--out', out],
+    ['--out', out, '--heartbeat-seconds', String(heartbeatSeconds)],
     checkpointEvery === undefined ? [] : ['--checkpoint-every', String(checkpointEvery)],
     options.resume === true ? ['--resume'] : [],
     options.flags ?? [],
@@ -63,6 +76,12 @@ export function startCoordinator(options: CoordinatorOptions): LockstepProcess {
   });
 }
 
+/** The port that a coordinator listens on, as soon as it does. */
+export async function portOf(coordinator: LockstepProcess): Promise<number> {
+  const { url } = await coordinator.waitFor('port', ({ type }) => type === 'listening', 120);
+  return Number(new URL(String(url)).port);
+}
+
 /** `lockstep join`. Each name has its own data cache below the folder, as each machine would. */
 export function startNode(options: NodeOptions): LockstepProcess {
   const { folder, name, port, host = '127.0.0.1', threads = 1, url = `ws://${host}:${port}` } = options;
@@ -74,7 +93,7 @@ export function startNode(options: NodeOptions): LockstepProcess {
   return new LockstepProcess({ name, args, folder, env, prefix: options.prefix ?? [] });
 }
 
-/** A port of 127.0.0.1 that was free a moment ago. */
+/** A port of 127.0.0.1 that was free a moment ago: for whoever wants one where nobody listens. */
 export async function freePort(): Promise<number> {
   const server = createServer();
   server.listen(0, '127.0.0.1');
@@ -119,6 +138,49 @@ export function resultOf(ended: LockstepProcess): JsonLine {
   const result = ended.last('result');
   if (ended.end?.code !== 0 || result === undefined) throw ended.trouble('ended without a result');
   return result;
+}
+
+/** Names of those that a coordinator has given shards to. */
+export function contributors({ events }: LockstepProcess): Set<string> {
+  const given = events
+    .filter(({ type }) => type === 'assigned')
+    .flatMap((event) => (event['members'] as { readonly name: string }[]).map(({ name }) => name));
+  const stolen = events.filter(({ type }) => type === 'stolen').map((event) => String(event['to']));
+  return new Set([...given, ...stolen]);
+}
+
+/**
+ * Makes a run up to three times, until all of so many have had a part in it: a node that stands still while its speed
+ * is measured counts as slow, and is given nothing where others are faster.
+ *
+ * @param attempt makes the run and tells how many had a part in it
+ */
+export async function untilAll(
+  members: number,
+  attempt: (number: number) => Promise<number>,
+): Promise<number> {
+  let most = 0;
+  for (let number = 1; number <= 3 && most < members; number++) {
+    most = Math.max(most, await attempt(number));
+  }
+  return most;
+}
+
+/** How far a run has come, and its weights. */
+export interface Milestone {
+  readonly steps: number;
+  readonly weightsSha256: string;
+}
+
+/**
+ * Ends an endless run after its step. While the rate of learning is constant it has the bits of a run that was to end
+ * there: `trainAlone` with so many steps.
+ */
+export async function interrupt(coordinator: LockstepProcess): Promise<Milestone> {
+  await coordinator.stop('SIGINT');
+  const result = coordinator.last('result');
+  if (result === undefined) throw coordinator.trouble('was interrupted and ended without a result');
+  return { steps: result['steps'] as number, weightsSha256: result['weightsSha256'] as string };
 }
 
 /** Trains the recipe in one process: what every cluster has to equal. */

@@ -1,4 +1,5 @@
 /** A node that says what it is told to: joins as a real one does and computes nothing. */
+import { once } from 'node:events';
 import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
 import { protocolVersion } from '@lockstep/shared/protocol/messages.ts';
@@ -8,6 +9,9 @@ import { testToken } from './cluster.ts';
 
 export type Message = Record<string, unknown> & { readonly type: string };
 
+/** Longest time that something may take to come (s). */
+const patience = 60;
+
 export class FakeNode {
   readonly heard: Message[] = [];
   readonly closed: Promise<void>;
@@ -15,12 +19,18 @@ export class FakeNode {
   onHeard: (message: Message) => void = () => {};
   private readonly socket: WebSocket;
   private readonly waiting = new Set<() => void>();
+  private greeted = false;
+  private isGone = false;
 
-  constructor(port: number) {
-    this.socket = new WebSocket(`ws://127.0.0.1:${port}`);
-    this.closed = new Promise((resolve) => this.socket.once('close', () => resolve()));
-    this.socket.on('error', () => {});
-    this.socket.on('message', (data) => {
+  private constructor(socket: WebSocket) {
+    this.socket = socket;
+    this.closed = new Promise((resolve) => socket.once('close', () => resolve()));
+    void this.closed.then(() => {
+      this.isGone = true;
+      for (const wake of this.waiting) wake();
+    });
+    socket.on('error', () => {});
+    socket.on('message', (data) => {
       const frame = decodeFrame(
         new Uint8Array(data as Buffer),
         defaultLimits,
@@ -34,8 +44,13 @@ export class FakeNode {
     });
   }
 
-  async open(): Promise<void> {
-    await new Promise((resolve) => this.socket.once('open', resolve));
+  /** Connects. What a hello tells of this machine is measured before that: no coordinator waits long for a hello. */
+  static async open(port: number): Promise<FakeNode> {
+    await fingerprints();
+    const socket = new WebSocket(`ws://127.0.0.1:${port}`);
+    const fake = new FakeNode(socket);
+    await once(socket, 'open');
+    return fake;
   }
 
   say(header: Message, ...payload: ArrayBufferView[]): void {
@@ -59,6 +74,7 @@ export class FakeNode {
     data: Record<string, string> = {},
   ): Promise<Message> {
     this.say(await fakeHello(change));
+    this.greeted = true;
     const welcome = await this.hear('welcome');
     const { train, test } = welcome['dataset'] as { train: { sha256: string }; test: { sha256: string } };
     const dataset = { train: train.sha256, test: test.sha256, ...data };
@@ -66,10 +82,12 @@ export class FakeNode {
     return welcome;
   }
 
-  /** Says that it lives, until the connection ends. */
+  /** Says that it lives, from its hello until the connection ends. */
   beat(milliseconds: number): void {
     const nothing = { computing: 0, queued: 0, computeSeconds: 0, waitSeconds: 0, sendSeconds: 0 };
-    const timer = setInterval(() => this.say({ type: 'heartbeat', sentAt: 0, ...nothing }), milliseconds);
+    const timer = setInterval(() => {
+      if (this.greeted) this.say({ type: 'heartbeat', sentAt: 0, ...nothing });
+    }, milliseconds);
     void this.closed.then(() => clearInterval(timer));
   }
 
@@ -78,32 +96,42 @@ export class FakeNode {
     this.socket.pause();
   }
 
-  /** The first message of a type. @throws Error after 20 s, with what was heard */
+  /** The first message of a type. @throws Error when it does not come, with what was heard */
   async hear(type: string): Promise<Message> {
-    for (;;) {
-      const found = this.heard.find((message) => message.type === type);
-      if (found !== undefined) return found;
-      await new Promise<void>((resolve, reject) => {
-        const trouble = (): Error => new Error(`no ${type}: ${JSON.stringify(this.heard).slice(0, 500)}`);
-        const timer = setTimeout(() => reject(trouble()), 20_000);
+    const find = (): Message | undefined => this.heard.find((message) => message.type === type);
+    await this.until(type, () => find() !== undefined);
+    return find() as Message;
+  }
+
+  /** Waits until what was heard is as it should be. @throws Error when the connection ends first, or after a minute */
+  async until(what: string, isSo: () => boolean): Promise<void> {
+    const end = performance.now() + patience * 1000;
+    while (!isSo()) {
+      if (this.isGone || performance.now() > end)
+        throw new Error(`no ${what}: ${JSON.stringify(this.heard).slice(0, 500)}`);
+      await new Promise<void>((resolve) => {
         const wake = (): void => {
           clearTimeout(timer);
           this.waiting.delete(wake);
           resolve();
         };
+        const timer = setTimeout(wake, 1000);
         this.waiting.add(wake);
       });
     }
   }
 }
 
-const machine: { fingerprints: unknown } = { fingerprints: null };
+let measured: Promise<unknown> | null = null;
+
+/** Kernels are measured for these; once is enough. */
+function fingerprints(): Promise<unknown> {
+  measured ??= examineMachine().then((machine) => machine.fingerprints);
+  return measured;
+}
 
 /** A hello that a coordinator takes. */
 export async function fakeHello(change: Record<string, unknown> = {}): Promise<Message> {
-  // Kernels are measured for this; once is enough.
-  machine.fingerprints ??= (await examineMachine()).fingerprints;
-  const { fingerprints } = machine;
   return {
     type: 'hello',
     protocolVersion,
@@ -112,7 +140,7 @@ export async function fakeHello(change: Record<string, unknown> = {}): Promise<M
     name: 'fake',
     threads: 1,
     gigaflops: 1,
-    fingerprints,
+    fingerprints: await fingerprints(),
     runtime: { lockstep: '0', node: '0', platform: 'fake' },
     ...change,
   };

@@ -147,8 +147,8 @@ export class LockstepProcess {
     return promise;
   }
 
-  /** Asks it to end, and ends it after `grace` seconds. */
-  async stop(signal: NodeJS.Signals = 'SIGINT', grace = 10): Promise<ProcessEnd> {
+  /** Asks it to end, and ends it after `grace` seconds: a hang, on the slowest machine. */
+  async stop(signal: NodeJS.Signals = 'SIGINT', grace = 60): Promise<ProcessEnd> {
     this.kill('SIGCONT');
     this.kill(signal);
     const timer = setTimeout(() => this.kill('SIGKILL'), grace * 1000);

@@ -16,6 +16,7 @@ import type { KernelChoice } from '@lockstep/worker/rank/kernel-choice.ts';
 import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
 import { Rank } from '@lockstep/worker/rank/rank.ts';
 import { Store } from '@lockstep/worker/rank/store.ts';
+import type { Fault } from '@lockstep/worker/rank/rank-thread.ts';
 import type { RankTask, ReportOf } from '@lockstep/worker/rank/tasks.ts';
 
 /** The synthetic patterns, fewer and smaller. */
@@ -92,6 +93,17 @@ export async function threadedRun(
   const session = await openSession({ recipe, dataset, threads, kernels, onLost });
   session.truth.begin(recipe.seed);
   return session;
+}
+
+/**
+ * Makes ranks fail in their next task, all of them at once. One that was lost before has to be there again first: how
+ * soon it is replaced is up to the machine, and a drill of a rank that is not there is none.
+ */
+export async function failNext({ pool }: Session, how: Fault, ...ranks: readonly number[]): Promise<void> {
+  while ((await pool.describe().catch(() => [])).length < pool.size) {
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+  await Promise.all(ranks.map((index) => pool.failNext(index, how)));
 }
 
 /** Runs steps up to `lastStep`; returns what was committed. */

@@ -35,7 +35,9 @@ test('1, 2 and 5 ranks: the same bits, one message for each shard and one slice 
     const perRank = (figures.messageBytes - one.messageBytes) / Math.max(1, figures.ranks - 1);
     t.true(perRank < 400, `${perRank} bytes for each further rank`);
     t.true(figures.messageBytes < shards * 600 + figures.ranks * 400, `${figures.messageBytes} bytes`);
-    for (const figure of [figures.imagesPerSecond, figures.cpuSeconds]) t.true(figure > 0);
+    t.true(figures.imagesPerSecond > 0);
     t.true(Number.isFinite(figures.sleeps));
   }
+  // The system counts it in hundredths of a second: one step alone, on a machine that stands still, may have none.
+  t.true(all.some(({ cpuSeconds }) => cpuSeconds > 0) && all.every(({ cpuSeconds }) => cpuSeconds >= 0));
 });
