@@ -139,7 +139,7 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
       limits,
       onRequest: (request, response) => desk.answer(request, response),
       admits: () => desk.admits(),
-      onConnection: (socket, raw) => desk.accept(socket, raw),
+      onConnection: (connection) => desk.accept(connection),
     });
     const url = dialUrl(listener.address, certificate !== null, networkInterfaces());
     const flag = token.token === null ? '' : ` --token ${token.token}`;

@@ -1,15 +1,13 @@
 /** Lets nodes in: hello, token, numerics, welcome, data. What is ready goes to the workforce. */
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Socket } from 'node:net';
 import type { ErrorCode } from '@lockstep/shared/base/errors.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import type { NodeMessage, NodeToCoordinator } from '@lockstep/shared/protocol/messages.ts';
-import { noteChunkSent, noteWelcomed } from '@lockstep/shared/protocol/node-guard.ts';
+import { noteChunkSent } from '@lockstep/shared/protocol/node-guard.ts';
 import { decideNumerics, type Fingerprints } from '@lockstep/shared/protocol/numerics.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
-import type { WebSocket } from 'ws';
-import { NodeLink } from './node-link.ts';
+import { type Connection, NodeLink } from './node-link.ts';
 import { decideName } from './presence.ts';
 import { type RunFacts, splitBytes } from './run-facts.ts';
 import { tokensAgree } from './token.ts';
@@ -60,8 +58,8 @@ export class FrontDesk {
     return [...this.links.values()].filter((guest) => guest === null).length;
   }
 
-  accept(socket: WebSocket, raw: Socket): void {
-    const link: NodeLink = new NodeLink(socket, raw, this.setup.limits, {
+  accept(connection: Connection): void {
+    const link: NodeLink = new NodeLink(connection, this.setup.limits, {
       onMessage: (message, payload) => this.take(link, message, payload),
       onEnd: (code, reason) => {
         const guest = this.links.get(link) ?? null;
@@ -143,8 +141,7 @@ export class FrontDesk {
     const taken = new Set(['coordinator', ...this.guests().map(({ name }) => name)]);
     const guest: Guest = { id: this.nextId++, name: decideName(hello.name, taken), hello, link };
     this.links.set(link, guest);
-    link.send(facts.welcome(guest.id));
-    link.guard = noteWelcomed(link.guard, facts.terms);
+    link.welcome(facts.welcome(guest.id), facts.terms);
   }
 
   private sendData(link: NodeLink, { hash, offset, length }: NodeMessage<'data-request'>): void {

@@ -6,8 +6,10 @@ import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { largestFrameBytes, type Limits } from '@lockstep/shared/protocol/limits.ts';
-import { type WebSocket, WebSocketServer } from 'ws';
+import { WebSocketServer } from 'ws';
+import { FrameReading } from '@lockstep/worker/node/frame-reading.ts';
 import type { ListenAddress } from './listen-address.ts';
+import type { Connection } from './node-link.ts';
 
 export interface Certificate {
   readonly cert: string;
@@ -22,7 +24,7 @@ export interface ListenerOptions {
   readonly onRequest: RequestListener;
   /** Whether another stranger may come in. */
   readonly admits: () => boolean;
-  readonly onConnection: (socket: WebSocket, raw: Socket) => void;
+  readonly onConnection: (connection: Connection) => void;
 }
 
 /** @throws LockstepError CERTIFICATE_INVALID when a file cannot be read */
@@ -81,9 +83,10 @@ export class Listener {
         stream.end('HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\n\r\n');
         return;
       }
-      sockets.handleUpgrade(request, stream, head, (socket) =>
-        options.onConnection(socket, stream as Socket),
-      );
+      const reading = new FrameReading({ largest: 0, preface: false });
+      const raw = reading.adopt(stream as Socket, head);
+      raw.on('error', () => raw.destroy());
+      sockets.handleUpgrade(request, raw, head, (socket) => options.onConnection({ socket, raw, reading }));
     });
     server.on('clientError', (_error, stream) => stream.destroy());
     const { promise, resolve, reject } = Promise.withResolvers<void>();

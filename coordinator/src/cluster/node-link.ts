@@ -3,18 +3,27 @@ import type { Socket } from 'node:net';
 import type { ErrorCode } from '@lockstep/shared/base/errors.ts';
 import { receiveFromNode } from '@lockstep/shared/protocol/door.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
-import { freeReceived, ReceivedChunks } from '@lockstep/shared/protocol/frame-pool.ts';
-import type { Limits } from '@lockstep/shared/protocol/limits.ts';
+import { largestFrameBytes, type Limits } from '@lockstep/shared/protocol/limits.ts';
 import type { CoordinatorToNode, NodeToCoordinator } from '@lockstep/shared/protocol/messages.ts';
 import {
   judgeNodeTime,
   noteNodeAlive,
+  noteWelcomed,
   type NodeGuard,
   openNodeGuard,
 } from '@lockstep/shared/protocol/node-guard.ts';
+import type { FrameReading } from '@lockstep/worker/node/frame-reading.ts';
 import { Outbox } from '@lockstep/worker/node/outbox.ts';
+import type { Terms } from '@lockstep/shared/protocol/terms.ts';
 import type { WebSocket } from 'ws';
 import { decideReader } from './presence.ts';
+
+/** A connection that has become a WebSocket, and how it is read. */
+export interface Connection {
+  readonly socket: WebSocket;
+  readonly raw: Socket;
+  readonly reading: FrameReading;
+}
 
 export interface LinkEvents {
   /** A message that passed the guard. */
@@ -35,22 +44,19 @@ export class NodeLink {
   bytesReceived = 0;
   private readonly socket: WebSocket;
   private readonly events: LinkEvents;
-  private readonly chunks = new ReceivedChunks();
+  private readonly reading: FrameReading;
   private ended = false;
 
-  constructor(socket: WebSocket, raw: Socket, limits: Limits, events: LinkEvents) {
+  constructor({ socket, raw, reading }: Connection, limits: Limits, events: LinkEvents) {
     this.socket = socket;
     this.events = events;
     this.address = `${raw.remoteAddress ?? '?'}:${raw.remotePort ?? 0}`;
     this.guard = openNodeGuard(limits, performance.now());
     this.outbox = new Outbox(socket, limits.partBytes);
     socket.binaryType = 'nodebuffer';
-    // The WebSocket listens already, so it has a chunk before this does.
-    raw.on('data', (bytes: Buffer) => {
-      this.countBytes(bytes.length);
-      this.chunks.add(bytes);
-    });
-    socket.on('message', (data, binary) => this.take(this.chunks.take(data as Buffer), binary));
+    this.reading = reading;
+    reading.onBytes = (count) => this.countBytes(count);
+    socket.on('message', (data, binary) => this.take(data as Buffer, binary));
     socket.on('error', (error: Error & { code?: string }) => {
       const tooLarge = error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH';
       this.end(tooLarge ? 'FRAME_TOO_LARGE' : 'FRAME_MALFORMED', error.message);
@@ -60,6 +66,13 @@ export class NodeLink {
 
   get isOpen(): boolean {
     return !this.ended;
+  }
+
+  /** It may join. */
+  welcome(message: CoordinatorToNode, terms: Terms): void {
+    this.send(message);
+    this.guard = noteWelcomed(this.guard, terms);
+    this.reading.frames.largest = largestFrameBytes(this.guard.limits);
   }
 
   /** Sends a message in front of whatever waits. */
@@ -128,7 +141,7 @@ export class NodeLink {
     try {
       this.events.onMessage(received.message, received.payload);
       // Its floats have been copied to where they belong.
-      if (received.message.type === 'gradient-part') freeReceived(data);
+      if (received.message.type === 'gradient-part') this.reading.frames.release(data);
     } catch (thrown) {
       // A defect of ours that one node brings to light must not end the run of all.
       this.drop('INTERNAL', thrown instanceof Error ? thrown.message : String(thrown));

@@ -1,7 +1,6 @@
 /**
  * Memory of large frames. V8 frees a buffer long after its last use, counts it as pressure until then, and the next one
- * comes from the system page by page; so frames that are sent lend their memory to the next, and those that were read
- * give it back at once.
+ * comes from the system page by page; so frames that are sent, or were read, lend their memory to the next.
  */
 
 /** Memory is lent in multiples of this, so that frames that differ by a digit in their headers can share it. */
@@ -40,9 +39,6 @@ export class FramePool {
   }
 }
 
-/** Chunks (64 KiB each) that wait for one message: four times the largest. More than that is left to V8. */
-const mostChunks = 64;
-
 /** A frame with several readers: its memory goes back when the last one is done. */
 export class SharedFrame {
   readonly bytes: Uint8Array<ArrayBuffer>;
@@ -62,45 +58,5 @@ export class SharedFrame {
   done(): void {
     this.users -= 1;
     if (this.users === 0) this.pool.give(this.bytes);
-  }
-}
-
-/** Frees what a frame was received in. Nobody may look at it, or at views of it, afterwards. */
-export function freeReceived(bytes: Uint8Array): void {
-  const { buffer } = bytes;
-  // Small ones lie together with others in one piece of memory.
-  if (bytes.byteLength < smallest || bytes.byteLength !== buffer.byteLength) return;
-  if (buffer instanceof ArrayBuffer) buffer.transfer(0);
-}
-
-/**
- * What a socket has read, until the WebSocket above it has taken it over. A message that ends ends in the newest chunk:
- * all older ones have been copied by then, and are freed.
- */
-export class ReceivedChunks {
-  private older: Uint8Array[] = [];
-
-  /** Called for each chunk, after the WebSocket has had it. */
-  add(chunk: Uint8Array): void {
-    if (chunk.byteLength < smallest) return;
-    // A peer that sends pings and no messages would have them pile up.
-    if (this.older.length >= mostChunks) this.older = [];
-    this.older.push(chunk);
-  }
-
-  /** Chunks that wait to be freed. */
-  get length(): number {
-    return this.older.length;
-  }
-
-  /**
-   * Called with each message, before the chunk that it ends in is added.
-   *
-   * @returns the message in memory of its own: a small one is a view of that chunk, which will be freed with the others
-   */
-  take(message: Buffer): Buffer {
-    for (const chunk of this.older) freeReceived(chunk);
-    this.older = [];
-    return message.byteLength === message.buffer.byteLength ? message : Buffer.from(message);
   }
 }

@@ -1,10 +1,13 @@
 /**
- * A frame: `u32 header length | u32 CRC-32 | msgpack header | zero padding to a multiple of 8 | payload`, all
- * little-endian. Tensors are payload and never pass through msgpack. This form is the same in all versions.
+ * A frame: `u32 header length | u32 checksum | msgpack header | zero padding to a multiple of 8 | payload`, all
+ * little-endian. Tensors are payload and never pass through msgpack. Without a large payload this form is the
+ * same in all versions.
  *
- * The CRC-32 covers everything but itself. TCP's own checksum ends at every proxy and misses one error in 65,536;
- * a flipped bit in a gradient would become part of the result, unnoticed, and one run would differ from another.
+ * The checksum is a CRC-32 of everything but itself; a payload of `largePayload` bytes or more goes into it by its GMAC
+ * tag. TCP's own checksum ends at every proxy and misses one error in 65,536; a flipped bit in a gradient would become
+ * part of the result, unnoticed, and one run would differ from another.
  */
+import { createCipheriv } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 // Not the main entry: that one loads a native string decoder, and strangers' bytes are no place for it.
 import { Packr } from 'msgpackr/pack';
@@ -15,6 +18,16 @@ import { type Refusal, refusal } from './refusal.ts';
 
 /** Bytes in front of the header. */
 const prefixBytes = 8;
+
+/**
+ * Payload bytes from which on GMAC (NIST SP 800-38D) is cheaper than CRC-32: processors multiply for it, 19 GB/s against
+ * 5, but each tag begins with 6 microseconds.
+ */
+export const largePayload = 65_536;
+
+/** Known to everybody: what is looked for are errors, not liars. */
+const tagKey = Buffer.from('lockstep payload');
+const tagNonce = Buffer.alloc(12);
 
 const packer = new Packr({ useRecords: false, variableMapSize: true });
 const unpacker = new Unpackr({ useRecords: false, mapsAsObjects: true });
@@ -37,9 +50,19 @@ function padded(length: number): number {
   return Math.ceil(length / 8) * 8;
 }
 
-/** CRC-32 of the header length, then of everything behind the checksum. */
-function checksum(lengthBytes: Uint8Array, rest: Uint8Array): number {
-  return crc32(rest, crc32(lengthBytes));
+/** 16 bytes that change when the payload does. */
+function tagOf(payload: Uint8Array): Uint8Array {
+  const cipher = createCipheriv('aes-128-gcm', tagKey, tagNonce);
+  cipher.setAAD(payload);
+  cipher.final();
+  return cipher.getAuthTag();
+}
+
+/** CRC-32 of the header length, of header and padding, and of the payload or its tag. @param start of the payload */
+function checksum(frame: Uint8Array, start: number): number {
+  const head = crc32(frame.subarray(prefixBytes, start), crc32(frame.subarray(0, 4)));
+  const payload = frame.subarray(start);
+  return crc32(payload.length < largePayload ? payload : tagOf(payload), head);
 }
 
 /** Where a frame is made; the memory may hold anything. @param bytes its size */
@@ -62,11 +85,6 @@ function writeHead(
   return { frame, headBytes };
 }
 
-function writeChecksum(frame: Uint8Array): void {
-  const sum = checksum(frame.subarray(0, 4), frame.subarray(prefixBytes));
-  new DataView(frame.buffer).setUint32(4, sum, true);
-}
-
 /** A frame in one block of memory; the payload is the views' bytes, one behind the other. */
 export function encodeFrame(header: Header, ...payload: readonly ArrayBufferView[]): Uint8Array<ArrayBuffer> {
   return encodeFrameIn(fresh, header, ...payload);
@@ -85,7 +103,7 @@ export function encodeFrameIn(
     frame.set(bytesOf(view), at);
     at += view.byteLength;
   }
-  writeChecksum(frame);
+  new DataView(frame.buffer).setUint32(4, checksum(frame, headBytes), true);
   return frame;
 }
 
@@ -113,7 +131,7 @@ export function decodeFrame(bytes: Uint8Array, limits: Limits, largest: number):
   }
   const start = prefixBytes + padded(length);
   if (start > bytes.length) return malformed(`a header of ${length} bytes in a frame of ${bytes.length}`);
-  if (checksum(bytes.subarray(0, 4), bytes.subarray(prefixBytes)) !== view.getUint32(4, true)) {
+  if (checksum(bytes, start) !== view.getUint32(4, true)) {
     return refusal('FRAME_CORRUPT', 'the checksum is not that of the content: the frame changed on its way');
   }
   const end = prefixBytes + length;

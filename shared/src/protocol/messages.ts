@@ -16,8 +16,8 @@ import {
   subtreeField,
 } from './fields.ts';
 
-/** Peers of different versions refuse each other. hello, refused and the frame never change their form. */
-export const protocolVersion = 2;
+/** Peers of different versions refuse each other. hello, refused and frames as small never change their form. */
+export const protocolVersion = 3;
 
 const { assignment, step, count, positive, dtype, reason, seconds, sha256, clock, bytes } = fields;
 /** Position in the assignment's list of subtrees. */

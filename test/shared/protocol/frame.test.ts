@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib';
-import { decodeFrame, encodeFrame, type Header } from '@lockstep/shared/protocol/frame.ts';
+import { decodeFrame, encodeFrame, type Header, largePayload } from '@lockstep/shared/protocol/frame.ts';
 import { defaultLimits, largestFrameBytes, limitsWith } from '@lockstep/shared/protocol/limits.ts';
 import { parseCoordinatorMessage, parseNodeMessage } from '@lockstep/shared/protocol/parse.ts';
 import test from 'ava';
@@ -94,6 +94,31 @@ test('a frame that changed on its way is refused, whatever changed', (t) => {
     300,
   );
   t.pass();
+});
+
+test('a large payload that changed on its way is refused as a small one is, wherever it changed', (t) => {
+  for (const size of [largePayload - 1, largePayload, largePayload + 1, 5 * largePayload + 3]) {
+    const payload = Uint8Array.from({ length: size }, (_, i) => i * 7);
+    const frame = encodeFrame({ type: 'x' }, payload);
+    const decoded = decode(frame);
+    t.true(decoded.ok && Buffer.compare(decoded.payload, payload) === 0);
+    assertProperty(
+      fc.property(fc.nat(frame.length - 1), fc.nat(7), (at, bit) => {
+        const flip = (): void => void (frame[at] = (frame[at] as number) ^ (1 << bit));
+        flip();
+        const found = decode(frame);
+        flip();
+        return !found.ok;
+      }),
+      300,
+    );
+    // Two neighbouring floats in each other's place, and a page of zeros.
+    const swapped = frame.slice();
+    swapped.set(frame.subarray(1000, 1004), 1004);
+    swapped.set(frame.subarray(1004, 1008), 1000);
+    const emptied = frame.slice().fill(0, 8192, 12_288);
+    for (const changed of [swapped, emptied]) t.false(decode(changed).ok);
+  }
 });
 
 test('a forged frame with a right checksum is refused or a valid message, and nothing throws', (t) => {

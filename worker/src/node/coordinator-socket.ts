@@ -1,7 +1,8 @@
 /** The WebSocket to a coordinator: how it is opened, and what it means when that fails. */
-import { ReceivedChunks } from '@lockstep/shared/protocol/frame-pool.ts';
+import type { NetConnectOpts, Socket } from 'node:net';
 import { largestFrameBytes, type Limits } from '@lockstep/shared/protocol/limits.ts';
 import { WebSocket } from 'ws';
+import { FrameReading } from './frame-reading.ts';
 
 export interface SocketSetup {
   readonly url: string;
@@ -10,27 +11,32 @@ export interface SocketSetup {
   readonly limits: Limits;
 }
 
-/** @param onMessage messages that came, in memory of their own */
+/** @param onMessage messages that came, in memory that `reading` takes back when nobody looks at them any more */
 export function connect(
   { url, ca, limits }: SocketSetup,
   onMessage: (data: Buffer, binary: boolean) => void,
-): WebSocket {
+): { readonly socket: WebSocket; readonly reading: FrameReading } {
+  const largest = largestFrameBytes(limits);
+  const reading = new FrameReading({ largest, preface: true });
+  const isEncrypted = url.startsWith('wss:');
+  const createConnection = (options: NetConnectOpts): Socket =>
+    // To `net`, a path is that of a Unix socket.
+    reading.connect(Object.assign({}, options, { path: undefined }));
   const socket = new WebSocket(url, {
     perMessageDeflate: false,
-    maxPayload: largestFrameBytes(limits),
+    maxPayload: largest,
     handshakeTimeout: limits.helloTimeout,
     // Masks protect proxies from what a browser's page may send; a zero mask spares a pass over every byte.
     generateMask: (mask) => mask.fill(0),
+    ...(isEncrypted
+      ? {}
+      : { createConnection: createConnection as typeof import('node:net').createConnection }),
     ...(ca === null ? {} : { ca }),
   });
   socket.binaryType = 'nodebuffer';
-  const chunks = new ReceivedChunks();
-  socket.on('upgrade', ({ socket: raw }) => {
-    // Not before: the WebSocket has to have a chunk before this does.
-    socket.once('open', () => raw.on('data', (bytes: Buffer) => chunks.add(bytes)));
-  });
-  socket.on('message', (data, binary) => onMessage(chunks.take(data as Buffer), binary));
-  return socket;
+  if (isEncrypted) socket.on('upgrade', ({ socket: raw }) => reading.follow(raw));
+  socket.on('message', (data, binary) => onMessage(data as Buffer, binary));
+  return { socket, reading };
 }
 
 /** @returns the code and advice of an error of the socket; the code is null when the network ended it */

@@ -1,6 +1,5 @@
 /** One connection of a node: from the hello to whatever ends it. */
 import { createHash } from 'node:crypto';
-import type { Socket } from 'node:net';
 import { asLockstepError } from '@lockstep/shared/base/errors.ts';
 import {
   type CoordinatorGuard,
@@ -14,7 +13,6 @@ import {
 } from '@lockstep/shared/protocol/coordinator-guard.ts';
 import { receiveFromCoordinator } from '@lockstep/shared/protocol/door.ts';
 import { narrowFloats } from '@lockstep/shared/protocol/dtype.ts';
-import { freeReceived } from '@lockstep/shared/protocol/frame-pool.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import type {
@@ -23,6 +21,7 @@ import type {
   NodeMessage,
   NodeToCoordinator,
 } from '@lockstep/shared/protocol/messages.ts';
+import type { WholeFrames } from '@lockstep/shared/protocol/whole-frames.ts';
 import { WebSocket } from 'ws';
 import { ChunkRequests } from './chunk-requests.ts';
 import { connect, explain } from './coordinator-socket.ts';
@@ -67,6 +66,7 @@ export class NodeSession {
   desk: ShardDesk | null = null;
   private readonly setup: SessionSetup;
   private readonly socket: WebSocket;
+  private readonly frames: WholeFrames;
   private readonly outbox: Outbox;
   private readonly settle: (end: SessionEnd) => void;
   private readonly cancelled = new AbortController();
@@ -86,13 +86,13 @@ export class NodeSession {
     this.workplace = setup.workplace;
     this.guard = openCoordinatorGuard(setup.limits, performance.now());
     this.tickedAt = performance.now();
-    this.socket = connect(setup, (data, binary) => this.take(data, binary));
+    const { socket, reading } = connect(setup, (data, binary) => this.take(data, binary));
+    reading.onBytes = () => {
+      this.guard = noteCoordinatorAlive(this.guard, performance.now());
+    };
+    this.socket = socket;
+    this.frames = reading.frames;
     this.outbox = new Outbox(this.socket, setup.limits.partBytes);
-    this.socket.on('upgrade', ({ socket }: { socket: Socket }) => {
-      socket.on('data', () => {
-        this.guard = noteCoordinatorAlive(this.guard, performance.now());
-      });
-    });
     this.socket.on('open', () => {
       // It has been left while it was connecting: ticking would keep the process alive.
       if (this.over) return this.socket.terminate();
@@ -132,7 +132,7 @@ export class NodeSession {
     if (received.kind === 'ignore') return;
     try {
       this.act(received.message, received.payload);
-      if (received.message.type === 'weights') freeReceived(data);
+      if (received.message.type === 'weights') this.frames.release(data);
     } catch (thrown) {
       const { code, message } = asLockstepError(thrown);
       this.breakOff(code, message);

@@ -8,7 +8,7 @@ import type { Layout } from '@lockstep/shared/model/layout.ts';
 import type { Store } from './store.ts';
 
 /** Floats of a slot that change hands together. */
-export const pairChunkFloats = 4096;
+export const pairChunkFloats = 16384;
 
 /** States of a chunk: nobody's, or with the shard (0 or 1 of its pair) that brought about the state. */
 export const empty = 0;

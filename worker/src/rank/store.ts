@@ -17,7 +17,7 @@ import { pairChunkFloats } from './pair-states.ts';
 export type { Side } from './control.ts';
 
 /** Floats that a slice is worked through at a time: sums of a chunk stay in the first-level cache. */
-export const chunkFloats = 2048;
+export const chunkFloats = 16384;
 
 export interface StoreShape {
   /** Floats of the parameters, which is a gradient's length. */

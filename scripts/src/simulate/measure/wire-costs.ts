@@ -1,17 +1,18 @@
 /** What the project's frames cost over loopback: processor time of each side, and bandwidth. */
 import { spawn } from 'node:child_process';
-import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 import { InboxPool } from '@lockstep/coordinator/cluster/inbox-pool.ts';
+import { Listener } from '@lockstep/coordinator/cluster/listener.ts';
+import type { Connection } from '@lockstep/coordinator/cluster/node-link.ts';
 import { instantiateKernels } from '@lockstep/shared/kernels/instance.ts';
 import { parseRecipe } from '@lockstep/shared/recipe.ts';
 import { decodeFrame, encodeFrame, encodeFrameIn } from '@lockstep/shared/protocol/frame.ts';
-import { FramePool, freeReceived, ReceivedChunks } from '@lockstep/shared/protocol/frame-pool.ts';
+import { FramePool } from '@lockstep/shared/protocol/frame-pool.ts';
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
 import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
 import { Store } from '@lockstep/worker/rank/store.ts';
 import { processorSeconds } from './process-time.ts';
-import { warmUpBytes, WebSocketServer } from './web-socket.ts';
+import { warmUpBytes } from './warm-up.ts';
 
 export interface WireCosts {
   readonly encodeByteSeconds: number;
@@ -62,27 +63,27 @@ async function openInbox(): Promise<(payload: Uint8Array) => void> {
 export async function measureWire(megabytes: number): Promise<WireCosts> {
   const total = megabytes * part.byteLength;
   const take = await openInbox();
-  const server = new WebSocketServer({
-    host: '127.0.0.1',
-    port: 0,
-    perMessageDeflate: false,
-    maxPayload: largest,
+  const connected = Promise.withResolvers<Connection>();
+  const listener = await Listener.open({
+    address: { host: '127.0.0.1', port: 0 },
+    certificate: null,
+    limits: defaultLimits,
+    onRequest: (_request, response) => response.end(),
+    admits: () => true,
+    onConnection: connected.resolve,
   });
-  await once(server, 'listening');
-  const address = server.address();
-  const port = typeof address === 'object' && address !== null ? address.port : 0;
   const peer = fileURLToPath(new URL('wire-peer.ts', import.meta.url));
-  const child = spawn(process.execPath, [peer, `ws://127.0.0.1:${port}`, String(total)], {
+  const url = `ws://127.0.0.1:${listener.address.port}`;
+  const child = spawn(process.execPath, [peer, url, String(total)], {
     stdio: ['ignore', 'ignore', 'inherit'],
   });
   try {
     const { promise, resolve, reject } = Promise.withResolvers<WireCosts>();
     child.once('exit', (code) => reject(new Error(`the other side ended with code ${code}`)));
-    server.once('connection', (socket, { socket: raw }) => {
+    void connected.promise.then(({ socket, reading: { frames } }) => {
+      // As of a node that has been welcomed.
+      frames.largest = largest;
       socket.binaryType = 'nodebuffer';
-      // What was received is freed as the coordinator frees it.
-      const chunks = new ReceivedChunks();
-      raw.on('data', (bytes: Buffer) => chunks.add(bytes));
       const frame = Buffer.from(encodeFrame({ type: 'part' }, part));
       let begun = Number.NaN;
       let before = Number.NaN;
@@ -100,8 +101,7 @@ export async function measureWire(megabytes: number): Promise<WireCosts> {
         socket.send(frame, sent < total ? sendNext : undefined);
       };
       sendNext();
-      socket.on('message', (received: Buffer) => {
-        const data = chunks.take(received);
+      socket.on('message', (data: Buffer) => {
         const message = decodeFrame(data, defaultLimits, largest);
         if (!message.ok) return reject(new Error(message.reason));
         if (Number.isNaN(sendSeconds)) {
@@ -111,7 +111,7 @@ export async function measureWire(megabytes: number): Promise<WireCosts> {
         }
         if (message.payload.length > 0) {
           take(message.payload);
-          return freeReceived(data);
+          return frames.release(data);
         }
         if (message.header['type'] === 'begin') {
           receiveBefore = processorSeconds();
@@ -133,7 +133,6 @@ export async function measureWire(megabytes: number): Promise<WireCosts> {
   } finally {
     child.removeAllListeners('exit');
     child.kill();
-    server.close();
-    for (const client of server.clients) client.terminate();
+    await listener.close();
   }
 }

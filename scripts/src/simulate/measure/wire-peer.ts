@@ -4,12 +4,11 @@
  */
 import { widenFloats } from '@lockstep/shared/protocol/dtype.ts';
 import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
-import { freeReceived } from '@lockstep/shared/protocol/frame-pool.ts';
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
 import { connect } from '@lockstep/worker/node/coordinator-socket.ts';
 import { collectGarbageSeldom } from '@lockstep/worker/node/garbage.ts';
 import { processorSeconds } from './process-time.ts';
-import { warmUpBytes } from './web-socket.ts';
+import { warmUpBytes } from './warm-up.ts';
 
 collectGarbageSeldom();
 
@@ -20,7 +19,7 @@ const largest = largestFrameBytes(defaultLimits);
 
 let received = 0;
 let before = Number.NaN;
-const socket = connect({ url, ca: null, limits: defaultLimits }, (data) => {
+const { socket, reading } = connect({ url, ca: null, limits: defaultLimits }, (data) => {
   const frame = decodeFrame(data, defaultLimits, largest);
   if (!frame.ok) throw new Error(frame.reason);
   if (frame.payload.length === 0) {
@@ -32,7 +31,7 @@ const socket = connect({ url, ca: null, limits: defaultLimits }, (data) => {
   // As a node puts weights into its store: nobody looks at them.
   widenFloats(frame.payload, 'f32', target.subarray(0, frame.payload.length / 4));
   received += frame.payload.length;
-  freeReceived(data);
+  reading.frames.release(data);
   if (received < total || Number.isNaN(before)) return;
   const receiveSeconds = processorSeconds() - before;
   const part = Buffer.from(encodeFrame({ type: 'part' }, target));

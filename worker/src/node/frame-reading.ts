@@ -1,0 +1,62 @@
+/** Reads a TCP connection straight into the memory in which its messages stay: see `WholeFrames`. */
+import { connect, type NetConnectOpts, type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
+import { WholeFrames, type WholeFramesOptions } from '@lockstep/shared/protocol/whole-frames.ts';
+
+/** What Node's sockets rest on; its own server makes sockets from one, with the same undocumented option. */
+interface Handle {
+  readonly useUserBuffer?: unknown;
+}
+
+export class FrameReading {
+  readonly frames: WholeFrames;
+  /** Told of all that comes, also of parts of messages. */
+  onBytes: (count: number) => void = () => {};
+
+  constructor(options: WholeFramesOptions) {
+    this.frames = new WholeFrames(options);
+  }
+
+  /** As `net.connect`. */
+  connect(options: NetConnectOpts): Socket {
+    const socket: Socket = connect({ ...options, onread: this.onread(() => socket) });
+    return socket;
+  }
+
+  /**
+   * Takes over a connection that a server has accepted, for servers cannot be told where to read to.
+   *
+   * @param head what came with the upgrade, and is handed on by whoever asked for it
+   * @returns the connection: the same one where it is encrypted, or this Node does it in another way
+   */
+  adopt(raw: Socket, head: Uint8Array): Socket {
+    const { _handle: handle } = raw as unknown as { _handle: Handle | null };
+    if (raw.constructor !== Socket || typeof handle?.useUserBuffer !== 'function') {
+      this.follow(raw);
+      return raw;
+    }
+    Object.assign(raw, { _handle: null });
+    // It has nothing to close any more; its server stops counting it.
+    raw.destroy();
+    this.frames.pass(head);
+    const options = { handle, onread: this.onread(() => socket) };
+    const socket: Socket = new Socket(options as SocketConstructorOpts);
+    return socket;
+  }
+
+  /** A connection that reads in its own way: messages lie in memory that V8 frees. */
+  follow(raw: Socket): void {
+    raw.on('data', (bytes: Buffer) => this.onBytes(bytes.length));
+  }
+
+  private onread(socket: () => Socket): OnReadOpts {
+    return {
+      buffer: () => this.frames.room(),
+      callback: (count) => {
+        this.onBytes(count);
+        let goOn = true;
+        for (const piece of this.frames.take(count)) goOn = socket().push(piece);
+        return goOn;
+      },
+    };
+  }
+}
