@@ -5,12 +5,13 @@
  */
 import { FramePool } from './frame-pool.ts';
 
-/** Bytes of a read while no large frame is coming: what of one comes along is copied. */
-const smallRead = 16_384;
-/** Memory that small reads are cut from. */
-const slabBytes = 16 * smallRead;
+/**
+ * Where bytes are read to while no large frame is coming, and copied from at once: one for all connections, since a read
+ * and what is done with it are one call. So a connection that only says hello costs no memory.
+ */
+const anteroom = Buffer.allocUnsafeSlow(16_384);
 /** Frames of this size and more are gathered. */
-const gatherFrom = 2 * smallRead;
+const gatherFrom = 2 * anteroom.length;
 /** Bytes that wait for their next message, at most. */
 const pooledBytes = 4 * 2 ** 20;
 /** Bytes of a WebSocket frame's header at most (RFC 6455, 5.2). */
@@ -42,8 +43,6 @@ export class WholeFrames {
   largest: number;
   private readonly pool: FramePool;
   private readonly lent = new WeakSet<ArrayBufferLike>();
-  private slab = Buffer.allocUnsafeSlow(slabBytes);
-  private used = 0;
   /** The frame that is being gathered. */
   private whole: Uint8Array | null = null;
   private filled = 0;
@@ -60,14 +59,9 @@ export class WholeFrames {
     this.pool = new FramePool(pooledBytes);
   }
 
-  /** Where the next bytes are to be read to. */
+  /** Where the next bytes are to be read to, and told of with `take` before anybody else reads. */
   room(): Uint8Array {
-    if (this.whole !== null) return this.whole.subarray(this.filled);
-    if (this.slab.length - this.used < smallRead) {
-      this.slab = Buffer.allocUnsafeSlow(slabBytes);
-      this.used = 0;
-    }
-    return this.slab.subarray(this.used, this.used + smallRead);
+    return this.whole === null ? anteroom : this.whole.subarray(this.filled);
   }
 
   /** So many bytes were read to `room()`. @returns what can be passed on, in order */
@@ -79,9 +73,7 @@ export class WholeFrames {
       this.whole = null;
       return [whole];
     }
-    const bytes = this.slab.subarray(this.used, this.used + count);
-    this.used += Math.ceil(count / 8) * 8;
-    return this.pass(bytes);
+    return this.pass(Buffer.from(anteroom.subarray(0, count)));
   }
 
   /** Bytes that were read elsewhere. @returns what of them can be passed on now */
