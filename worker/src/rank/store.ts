@@ -16,7 +16,10 @@ import { pairChunkFloats } from './pair-states.ts';
 /** Which of the two copies. */
 export type { Side } from './control.ts';
 
-/** Floats that a slice is worked through at a time: sums of a chunk stay in the first-level cache. */
+/**
+ * Floats that a slice is worked through at a time: the sums of a chunk stay in the second-level cache. With chunks for the
+ * first one, the calls between them take a third of the time (docs/log.md).
+ */
 export const chunkFloats = 16384;
 
 export interface StoreShape {
