@@ -5,6 +5,7 @@ import { withFolder } from '../helpers/checkpoint-sample.ts';
 import { lockstep } from '../helpers/command-line.ts';
 import {
   endless,
+  goesOn,
   interrupt,
   portOf,
   resultOf,
@@ -13,21 +14,13 @@ import {
   testToken,
   trainAlone,
 } from '../helpers/cluster.ts';
-import { endLeftovers, type LockstepProcess } from '../helpers/lockstep-process.ts';
+import { endLeftovers } from '../helpers/lockstep-process.ts';
 import { FakeNode, fakeHello, type Message } from '../helpers/fake-node.ts';
 
 const shape = ['--model', 'lenet5', '--dataset', 'synthetic', '--batch-size', '64', '--shards', '4'];
 const recipe = [...shape, '--steps', '60'];
 
 test.afterEach.always(endLeftovers);
-
-/** Waits until the run has gone on for a few steps. */
-async function goesOn(coordinator: LockstepProcess): Promise<void> {
-  const from = Number(coordinator.last('step')?.['step'] ?? 0);
-  const isLater = ({ type, step }: { type: string; step?: unknown }) =>
-    type === 'step' && Number(step) > from + 3;
-  await coordinator.waitFor('further steps', isLater, 60);
-}
 
 test.serial(
   'wrong token, other version, other numerics, text, noise: refused by name, then the run is trained',
@@ -118,7 +111,7 @@ test.serial('a node that sends a NaN, another size or another step: dropped, its
       t.is((await fake.hear('refused'))['code'], code);
       await fake.closed;
     }
-    await goesOn(coordinator);
+    await goesOn(coordinator, 3);
     const { steps, weightsSha256 } = await interrupt(coordinator);
     const alone = await trainAlone([...shape, '--steps', String(steps)], folder, 1);
     t.is(weightsSha256, alone.weightsSha256);
@@ -155,7 +148,7 @@ test.serial(
       const isHonest = ({ type, name }: { type: string; name?: unknown }) =>
         type === 'node-joined' && name === 'honest';
       await coordinator.waitFor('the honest one', isHonest, 60);
-      await goesOn(coordinator);
+      await goesOn(coordinator, 3);
       const { steps, weightsSha256 } = await interrupt(coordinator);
       const alone = await trainAlone([...shape, '--steps', String(steps)], folder, 1);
       t.is(weightsSha256, alone.weightsSha256);

@@ -7,6 +7,7 @@ import {
   endless,
   interrupt,
   portOf,
+  reached,
   resultOf,
   startCoordinator,
   startNode,
@@ -52,11 +53,6 @@ async function startAnew(t: ExecutionContext, folder: string, more: Partial<Coor
 /** The weights of one process that went as far. */
 async function alone(folder: string, steps: number, flags: readonly string[] = []): Promise<string> {
   return (await trainAlone([...shape, ...flags, '--steps', String(steps)], folder)).weightsSha256;
-}
-
-/** The last step that is known to be committed. */
-function reached(coordinator: LockstepProcess): number {
-  return Number(coordinator.last('step')?.['step'] ?? 0);
 }
 
 function step(coordinator: LockstepProcess, number: number) {

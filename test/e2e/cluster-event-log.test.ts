@@ -3,7 +3,16 @@ import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
-import { endless, portOf, resultOf, startCoordinator, startNode, testToken } from '../helpers/cluster.ts';
+import {
+  endless,
+  loggedEvents,
+  portOf,
+  reached,
+  resultOf,
+  startCoordinator,
+  startNode,
+  testToken,
+} from '../helpers/cluster.ts';
 import { endLeftovers, type JsonLine } from '../helpers/lockstep-process.ts';
 import { withoutTime } from '../helpers/run-events.ts';
 import { TcpProxy } from '../helpers/tcp-proxy.ts';
@@ -34,11 +43,10 @@ test.serial(
       await first.waitFor('the theft', ({ type, to }) => type === 'stolen' && to === 'kept', seconds);
       lost.kill('SIGKILL');
       await first.waitFor('the loss', ({ type }) => type === 'node-left', seconds);
-      const reached = () => Number(first.last('step')?.['step']);
-      await first.waitFor('more steps', step(reached() + 15), seconds);
+      await first.waitFor('more steps', step(reached(first) + 15), seconds);
       first.kill('SIGKILL');
       await first.ended;
-      const recipe = [...shape, '--steps', String(reached() + 20)];
+      const recipe = [...shape, '--steps', String(reached(first) + 20)];
       const second = startCoordinator({ ...options, recipe, name: 'again', minNodes: 1, resume: true });
       port = await portOf(second);
       await second.ended;
@@ -46,10 +54,7 @@ test.serial(
 
       const text = await readFile(join(out, 'events.jsonl'), 'utf8');
       t.false(text.includes(testToken));
-      const lines = text
-        .trimEnd()
-        .split('\n')
-        .map((line) => JSON.parse(line) as JsonLine & { readonly at: string });
+      const lines = await loggedEvents(out);
       const logged = lines.map(withoutTime);
       // A killed process may have written down an event or two that it could not show any more.
       const between = logged.length - first.events.length - second.events.length;
@@ -87,9 +92,7 @@ test.serial(
       await coordinator.waitFor('step 3', ({ type, step }) => type === 'step' && Number(step) >= 3, seconds);
       const { code } = await coordinator.stop('SIGINT');
       t.is(code, 130);
-      const text = await readFile(join(out, 'events.jsonl'), 'utf8');
-      const lines = text.trimEnd().split('\n');
-      const logged = lines.map((line) => withoutTime(JSON.parse(line) as JsonLine));
+      const logged = (await loggedEvents(out)).map(withoutTime);
       t.deepEqual(logged, coordinator.events as Record<string, unknown>[]);
       const notices = logged.filter(({ type }) => type === 'notice').map((event) => String(event['text']));
       t.true(

@@ -6,7 +6,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import test, { type ExecutionContext } from 'ava';
 import { WebSocketServer } from 'ws';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
-import { portOf, resultOf, startCoordinator, startNode } from '../helpers/cluster.ts';
+import { closedPort, portOf, resultOf, startCoordinator, startNode } from '../helpers/cluster.ts';
 import { endLeftovers, type LockstepProcess } from '../helpers/lockstep-process.ts';
 import { TcpProxy } from '../helpers/tcp-proxy.ts';
 import { requireDataset } from '../helpers/training-process.ts';
@@ -14,8 +14,6 @@ import { requireDataset } from '../helpers/training-process.ts';
 const seconds = 60;
 /** Milliseconds from the signal to the end; a timeout of the protocol takes 5 s at least. */
 const prompt = 3000;
-/** Nothing listens there, and the system says so at once; a port that was free a moment ago may be somebody's now. */
-const closedPort = 9;
 
 test.afterEach.always(endLeftovers);
 

@@ -1,12 +1,14 @@
 /** A node that joins and then reads nothing more: dropped by its reason, at no cost to the run or to the memory. */
-import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
 import {
   endless,
+  goesOn,
   interrupt,
+  loggedEvents,
   portOf,
+  reached,
   residentBytes,
   startCoordinator,
   startNode,
@@ -27,13 +29,9 @@ test.afterEach.always(endLeftovers);
 
 /** Milliseconds between two moments of a run by the coordinator's own clock, as its log has them. */
 async function between(out: string, ...moments: ((event: JsonLine) => boolean)[]): Promise<number> {
-  const text = await readFile(join(out, 'events.jsonl'), 'utf8');
-  const events = text
-    .trimEnd()
-    .split('\n')
-    .map((line) => JSON.parse(line) as JsonLine);
+  const events = await loggedEvents(out);
   const [from = Number.NaN, to = Number.NaN] = moments.map((isIt) =>
-    Date.parse(String(events.find(isIt)?.['at'])),
+    Date.parse(String(events.find(isIt)?.at)),
   );
   return to - from;
 }
@@ -56,7 +54,7 @@ test.serial('who does not read is dropped after five silences, and nothing piles
     fake.beat(200);
     await fake.hear('weights');
     const before = await residentBytes(coordinator.pid);
-    const joinedAt = Number(coordinator.last('step')?.['step']);
+    const joinedAt = reached(coordinator);
     fake.stopReading();
     const peak = { bytes: 0 };
     const watch = setInterval(() => {
@@ -86,10 +84,7 @@ test.serial('who does not read is dropped after five silences, and nothing piles
     const grown = peak.bytes - before;
     t.true(grown < garbage + 0.1 * piled, `${grown} bytes more, ${piled} were to be sent`);
 
-    const { step } = coordinator.last('step') as { step?: number };
-    const later = (event: { type: string; step?: unknown }) =>
-      event.type === 'step' && Number(event.step) > Number(step) + 5;
-    await coordinator.waitFor('further steps', later, seconds);
+    await goesOn(coordinator, 5);
     const { steps, weightsSha256 } = await interrupt(coordinator);
     const alone = await trainAlone([...shape, '--steps', String(steps)], folder, 1);
     t.is(weightsSha256, alone.weightsSha256);

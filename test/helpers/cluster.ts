@@ -1,7 +1,5 @@
 /** A cluster on this machine: coordinator and nodes as real processes, and the run that was left alone. */
-import { once } from 'node:events';
 import { readFile } from 'node:fs/promises';
-import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { type JsonLine, LockstepProcess } from './lockstep-process.ts';
 
@@ -93,17 +91,8 @@ export function startNode(options: NodeOptions): LockstepProcess {
   return new LockstepProcess({ name, args, folder, env, prefix: options.prefix ?? [] });
 }
 
-/** A port of 127.0.0.1 that was free a moment ago: for whoever wants one where nobody listens. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  server.listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  server.close();
-  await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('a TCP server without a port');
-  return address.port;
-}
+/** Nothing listens there, and the system says so at once; a port that was free a moment ago may be somebody's now. */
+export const closedPort = 9;
 
 /** What one committed step says of itself, as far as it depends on the recipe alone. */
 export interface StepFigures {
@@ -164,6 +153,26 @@ export async function untilAll(
     most = Math.max(most, await attempt(number));
   }
   return most;
+}
+
+/** The last step that is known to be committed. */
+export function reached(coordinator: LockstepProcess): number {
+  return Number(coordinator.last('step')?.['step'] ?? 0);
+}
+
+/** Waits until the run has gone on for more than so many steps. */
+export async function goesOn(coordinator: LockstepProcess, steps: number): Promise<void> {
+  const from = reached(coordinator);
+  await coordinator.until('further steps', () => reached(coordinator) > from + steps, 120);
+}
+
+/** The lines of a run's `events.jsonl`, with their times. */
+export async function loggedEvents(out: string): Promise<(JsonLine & { readonly at: string })[]> {
+  const text = await readFile(join(out, 'events.jsonl'), 'utf8');
+  return text
+    .trimEnd()
+    .split('\n')
+    .map((line) => JSON.parse(line) as JsonLine & { readonly at: string });
 }
 
 /** How far a run has come, and its weights. */

@@ -1,7 +1,8 @@
 /** Runs `lockstep train` as a real process: to its end, or until it is killed in the middle. */
 
 import { type ChildProcess, spawn } from 'node:child_process';
-import { readdir } from 'node:fs/promises';
+import { stepOfFolder } from '@lockstep/coordinator/checkpoint/checkpoint.ts';
+import { checkpointNames } from '@lockstep/coordinator/checkpoint/search.ts';
 import type { ResultEvent, RunEvent } from '@lockstep/coordinator/metrics/events.ts';
 import { findMissing } from '@lockstep/worker/data/cache-check.ts';
 import { cacheFolder, datasetFolder } from '@lockstep/worker/data/cache-folder.ts';
@@ -50,8 +51,7 @@ export async function trainUntil(args: readonly string[], step: number): Promise
 
 /** The step of the newest checkpoint in the folder of a run that has one. */
 export async function savedSteps(runFolder: string): Promise<number> {
-  const names = (await readdir(runFolder)).filter((name) => name.startsWith('checkpoint-'));
-  return Math.max(...names.map((name) => Number(name.slice('checkpoint-'.length))));
+  return Number(stepOfFolder((await checkpointNames(runFolder)).at(-1) ?? ''));
 }
 
 /**
