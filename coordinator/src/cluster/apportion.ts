@@ -7,6 +7,8 @@ export interface Hand {
   readonly ranks: number;
   /** Shards a second, all ranks together; above 0. */
   readonly speed: number;
+  /** Whether it is to have a shard however slow it is thought to be, so that somebody finds out. */
+  readonly trial?: boolean;
 }
 
 /** Shards given to one member, in order. */
@@ -23,7 +25,7 @@ export interface Apportionment {
 /**
  * Gives shards out so that everybody is done as early as possible: each shard in turn to the rank that would
  * finish it first, then contiguous ranges of these sizes, the largest first, so that whole subtrees of the fixed
- * tree fall to one member.
+ * tree fall to one member. Who is on trial and would get nothing has one shard of whoever has most.
  *
  * @param shards in ascending order
  */
@@ -44,6 +46,11 @@ export function apportion(shards: readonly number[], hands: readonly Hand[]): Ap
     const { id } = best ?? (hands[0] as Hand);
     counts.set(id, (counts.get(id) as number) + 1);
   }
+  for (const { id } of hands.filter((hand) => hand.trial === true && counts.get(hand.id) === 0)) {
+    const [donor, most] = [...counts].reduce((a, b) => (b[1] > a[1] ? b : a));
+    if (most < 2) break;
+    counts.set(donor, most - 1).set(id, 1);
+  }
   const order = hands.toSorted(
     (a, b) => (counts.get(b.id) as number) - (counts.get(a.id) as number) || a.id - b.id,
   );
@@ -54,7 +61,10 @@ export function apportion(shards: readonly number[], hands: readonly Hand[]): Ap
     if (count > 0) shares.push({ id, shards: shards.slice(at, at + count) });
     at += count;
   }
-  const words = order.map(({ id, name, speed }) => `${name} ${counts.get(id)} (${speed.toFixed(1)}/s)`);
+  const words = order.map(
+    ({ id, name, speed, trial }) =>
+      `${name} ${counts.get(id)} (${speed.toFixed(1)}/s${trial === true ? ', on trial' : ''})`,
+  );
   return { shares, reason: `shards in proportion to speed: ${words.join(', ')}` };
 }
 

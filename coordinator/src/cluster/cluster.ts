@@ -155,9 +155,10 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
     const close = async (end: WorkEnd = { reason: 'the run is over', again: false }): Promise<void> => {
       closing = true;
       clearInterval(timer);
-      desk.close(end.reason, end.again);
-      await new Promise((resolve) => setTimeout(resolve, members.size > 0 ? 100 : 0));
-      await listener.close();
+      // First the port: who has heard that the run is over must not find a coordinator that still welcomes.
+      const closed = listener.close();
+      await desk.close(end.reason, end.again);
+      await closed;
       await workforce.close();
     };
     return withClose(workforce, close);

@@ -76,9 +76,11 @@ export class FrontDesk {
     for (const link of this.links.keys()) link.tick(paused);
   }
 
-  /** Says goodbye to everybody. */
-  close(reason: string, again: boolean): void {
-    for (const link of Array.from(this.links.keys())) link.goodbye(reason, again);
+  /** Says goodbye to everybody. Settles when they have heard it, or had the time that each of them has. */
+  async close(reason: string, again: boolean): Promise<void> {
+    const links = Array.from(this.links.keys());
+    for (const link of links) link.goodbye(reason, again);
+    await Promise.all(links.map(({ gone }) => gone));
   }
 
   /** `GET /status` with the token. */

@@ -12,6 +12,12 @@ const trust = 2;
 /** Share of a new measurement. */
 const smoothing = 0.35;
 
+/**
+ * Steps without work after which a member is tried again: what it is thought to be may come from a moment in which its
+ * machine was busy with something else. Doubled with every trial that did not lead to more work, up to the second.
+ */
+const untried = [16, 1024] as const;
+
 export class MemberRecord {
   readonly ranks: number;
   shards = 0;
@@ -30,6 +36,9 @@ export class MemberRecord {
   private stepSeconds = 0;
   private doneAt = 0;
   private movedAt = Number.NEGATIVE_INFINITY;
+  /** Steps in a row in which it was given nothing; infinite before the first work. */
+  private idleSteps = Number.POSITIVE_INFINITY;
+  private idleLimit: number = untried[0];
 
   /** @param guess images a second of all ranks, measured or estimated; null when nobody knows */
   constructor(ranks: number, guess: number | null = null) {
@@ -40,6 +49,11 @@ export class MemberRecord {
   /** Images a second of all its ranks while they work. */
   get imagesPerSecond(): number {
     return this.perRank === null ? (this.guess ?? firstGuess * this.ranks) : this.perRank * this.ranks;
+  }
+
+  /** Whether its speed is a guess, or so old that it should be measured again. */
+  get onTrial(): boolean {
+    return this.idleSteps >= this.idleLimit;
   }
 
   /** Work was given. @param now milliseconds */
@@ -78,6 +92,11 @@ export class MemberRecord {
       const told = this.stepSeconds > 0 ? this.stepSamples / this.stepSeconds : seen;
       const rate = Math.min(told, trust * seen);
       this.perRank = this.perRank === null ? rate : this.perRank + smoothing * (rate - this.perRank);
+    }
+    if (this.startedAt === null) this.idleSteps += 1;
+    else {
+      this.idleLimit = this.onTrial ? Math.min(2 * this.idleLimit, untried[1]) : untried[0];
+      this.idleSteps = 0;
     }
     this.startedAt = null;
     this.stepShards = 0;

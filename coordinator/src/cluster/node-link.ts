@@ -42,6 +42,8 @@ export class NodeLink {
   readonly address: string;
   guard: NodeGuard;
   bytesReceived = 0;
+  /** Settled when nothing of the connection is left: the peer has read everything, or had its time to. */
+  readonly gone: Promise<void>;
   private readonly socket: WebSocket;
   private readonly events: LinkEvents;
   private readonly reading: FrameReading;
@@ -61,7 +63,12 @@ export class NodeLink {
       const tooLarge = error.code === 'WS_ERR_UNSUPPORTED_MESSAGE_LENGTH';
       this.end(tooLarge ? 'FRAME_TOO_LARGE' : 'FRAME_MALFORMED', error.message);
     });
-    socket.on('close', () => this.end(null, 'the connection was closed'));
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.gone = promise;
+    socket.on('close', () => {
+      resolve();
+      this.end(null, 'the connection was closed');
+    });
   }
 
   get isOpen(): boolean {
@@ -108,17 +115,22 @@ export class NodeLink {
     this.end(code, reason);
   }
 
-  /** Ends the connection in peace. */
+  /**
+   * Ends the connection in peace. A node that is busy, or stands still, has as long as it may be silent to read what is
+   * under way, of which the goodbye is the last.
+   */
   goodbye(reason: string, again: boolean): void {
     if (this.ended) return;
     this.send({ type: 'goodbye', reason, again });
-    this.close();
+    const { phase, limits } = this.guard;
+    this.close(phase === 'joined' || phase === 'ready' ? limits.silence : lastWords);
     this.end(null, reason);
   }
 
-  private close(): void {
+  private close(wait: number = lastWords): void {
+    this.outbox.clear();
     this.socket.close(1000);
-    setTimeout(() => this.socket.terminate(), lastWords).unref();
+    setTimeout(() => this.socket.terminate(), wait).unref();
   }
 
   private countBytes(length: number): void {

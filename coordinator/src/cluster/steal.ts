@@ -37,7 +37,8 @@ const gain = 1.6;
 
 /**
  * An idle member and everybody else's outstanding work: is there something that it would finish earlier? Shards
- * that have not been begun are taken away; work that is long overdue is done a second time.
+ * that have not been begun are taken away; work that is long overdue, or that a member on trial is likely to hold up
+ * everybody with, is done a second time.
  */
 export function decideTheft(idle: Hand, busy: readonly Busy[]): Theft | null {
   const own = finishOf(idle, 1);
@@ -50,9 +51,10 @@ export function decideTheft(idle: Hand, busy: readonly Busy[]): Theft | null {
       const reason = `${idle.name} is idle and ${victim.name} has ${left.toFixed(2)} s of work left: ${shards.length} taken over`;
       return { kind: 'steal', victim: victim.id, shards, reason };
     }
+    const hopeless = victim.trial === true && gain * own + late.seconds < left;
     const overdue = victim.work.find(({ age, shards }) => {
       const due = finishOf(victim, shards.length);
-      return age > late.factor * due + late.seconds && own * shards.length < age;
+      return hopeless || (age > late.factor * due + late.seconds && own * shards.length < age);
     });
     if (overdue !== undefined) {
       const { shards, age } = overdue;

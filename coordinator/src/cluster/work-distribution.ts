@@ -205,7 +205,8 @@ export class WorkDistribution {
 }
 
 function handOf({ id, name, ranks, record }: Member, meanSamples: number): Hand {
-  return { id, name, ranks, speed: Math.max(1e-6, record.imagesPerSecond / meanSamples) };
+  const speed = Math.max(1e-6, record.imagesPerSecond / meanSamples);
+  return { id, name, ranks, speed, trial: record.onTrial };
 }
 
 /** A piece of work as the decision sees it. @param open its shards that are not counted, in its order */

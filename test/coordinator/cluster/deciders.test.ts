@@ -8,6 +8,7 @@ import {
   decideReader,
   decideStart,
 } from '@lockstep/coordinator/cluster/presence.ts';
+import { MemberRecord } from '@lockstep/coordinator/cluster/member-record.ts';
 import { type Busy, decideTheft } from '@lockstep/coordinator/cluster/steal.ts';
 import { StepLedger } from '@lockstep/coordinator/cluster/step-ledger.ts';
 import { decideToken, tokensAgree } from '@lockstep/coordinator/cluster/token.ts';
@@ -88,6 +89,71 @@ test('what is stolen is unfinished work of somebody slower, and never what is be
   t.deepEqual(copy?.shards, [4]);
   t.regex(copy?.reason ?? '', /slow has had shards 4 for 5\.0 s: fast computes them too/);
   t.is(decideTheft({ ...idle, speed: 0.1 }, [slow([4, 5], 0)]), null);
+});
+
+test('who is on trial has one shard, however slow it is thought to be, and holds nobody up with it', (t) => {
+  const hand = (id: number, speed: number, trial = false): Hand => ({
+    id,
+    name: `m${id}`,
+    ranks: 1,
+    speed,
+    trial,
+  });
+  const shards = [0, 1, 2, 3, 4, 5, 6, 7];
+  const counts = (hands: readonly Hand[], of = shards): number[] => {
+    const { shares } = apportion(of, hands);
+    t.deepEqual(
+      shares.flatMap((share) => share.shards),
+      of,
+    );
+    return hands.map(({ id }) => shares.find((share) => share.id === id)?.shards.length ?? 0);
+  };
+  t.deepEqual(counts([hand(1, 10), hand(2, 0.01)]), [8, 0]);
+  t.deepEqual(counts([hand(1, 10), hand(2, 0.01, true)]), [7, 1]);
+  t.regex(apportion(shards, [hand(1, 10), hand(2, 0.01, true)]).reason, /m2 1 \(0\.0\/s, on trial\)/);
+  // Who is given something anyhow is given no more; nobody's only shard is taken for a trial.
+  t.deepEqual(counts([hand(1, 10), hand(2, 10, true)]), [4, 4]);
+  t.deepEqual(counts([hand(1, 10), hand(2, 10), hand(3, 0.01, true)], [0, 1]), [1, 1, 0]);
+
+  const busy = (trial: boolean): Busy => ({
+    ...hand(2, 0.1, trial),
+    since: 0.5,
+    work: [{ id: 7, shards: [4], begun: 1, age: 0.5 }],
+  });
+  t.is(decideTheft(hand(1, 10), [busy(false)]), null);
+  t.deepEqual(decideTheft(hand(1, 10), [busy(true)])?.shards, [4]);
+  t.is(decideTheft(hand(1, 0.1), [busy(true)]), null);
+});
+
+test('a member is on trial until it has worked, and again when it has had no work for long', (t) => {
+  const record = new MemberRecord(1, 0.001);
+  const step = (works: boolean): void => {
+    if (works) {
+      record.started(0);
+      record.delivered(4, 0.1, 100);
+    }
+    record.stepOver();
+  };
+  const idleUntilTrial = (): number => {
+    let steps = 0;
+    for (; !record.onTrial; steps++) step(false);
+    return steps;
+  };
+  t.true(record.onTrial);
+  step(false);
+  t.true(record.onTrial);
+  step(true);
+  t.false(record.onTrial);
+  t.is(record.imagesPerSecond, 40);
+  // Each trial that leads to nothing doubles the pause, to an end; work without a trial sets it back.
+  const pauses = Array.from({ length: 9 }, () => {
+    const steps = idleUntilTrial();
+    step(true);
+    return steps;
+  });
+  t.deepEqual(pauses, [32, 64, 128, 256, 512, 1024, 1024, 1024, 1024]);
+  step(true);
+  t.is(idleUntilTrial(), 16);
 });
 
 test('a ledger counts every shard once, whatever sums come in which order, and its covers are the tree', (t) => {

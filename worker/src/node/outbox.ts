@@ -51,8 +51,13 @@ export class Outbox {
 
   /** Takes back what has not been made yet. */
   takeBack(key: string): void {
-    const taken = this.queue.filter((item) => item.key === key);
-    this.queue = this.queue.filter((item) => item.key !== key);
+    this.clear((item) => item.key === key);
+  }
+
+  /** Takes back all that has not been made yet, or all of a kind. */
+  clear(unwanted: (item: Outgoing) => boolean = () => true): void {
+    const taken = this.queue.filter(unwanted);
+    this.queue = this.queue.filter((item) => !unwanted(item));
     for (const { done } of taken) done?.();
   }
 
