@@ -100,13 +100,13 @@ test('who is on trial has one shard, however slow it is thought to be, and holds
     trial,
   });
   const shards = [0, 1, 2, 3, 4, 5, 6, 7];
-  const counts = (hands: readonly Hand[], of = shards): number[] => {
-    const { shares } = apportion(of, hands);
+  const counts = (members: readonly Hand[], of = shards): number[] => {
+    const { shares } = apportion(of, members);
     t.deepEqual(
       shares.flatMap((share) => share.shards),
       of,
     );
-    return hands.map(({ id }) => shares.find((share) => share.id === id)?.shards.length ?? 0);
+    return members.map(({ id }) => shares.find((share) => share.id === id)?.shards.length ?? 0);
   };
   t.deepEqual(counts([hand(1, 10), hand(2, 0.01)]), [8, 0]);
   t.deepEqual(counts([hand(1, 10), hand(2, 0.01, true)]), [7, 1]);
