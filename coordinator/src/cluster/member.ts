@@ -15,6 +15,8 @@ export interface Work {
   readonly subtrees: readonly Subtree[];
   /** Milliseconds of `performance.now()`. */
   readonly givenAt: number;
+  /** Shards that the member then had to compute until this would be done, its own included. */
+  readonly depth: number;
 }
 
 /** A sum that has come in whole. */

@@ -6,8 +6,10 @@ export interface Outstanding {
   readonly id: number;
   /** Shards of it that are not counted. */
   readonly shards: readonly number[];
-  /** How many of them, from the first on, its ranks are at. */
+  /** How many of them, from the first on, its ranks have begun; a sum counts when its last shard is computed. */
   readonly begun: number;
+  /** Shards that the member had to compute until this would be done, when it was given. */
+  readonly depth: number;
   /** Seconds since it was given. */
   readonly age: number;
 }
@@ -52,8 +54,8 @@ export function decideTheft(idle: Hand, busy: readonly Busy[]): Theft | null {
       return { kind: 'steal', victim: victim.id, shards, reason };
     }
     const hopeless = victim.trial === true && gain * own + late.seconds < left;
-    const overdue = victim.work.find(({ age, shards }) => {
-      const due = finishOf(victim, shards.length);
+    const overdue = victim.work.find(({ age, shards, depth }) => {
+      const due = finishOf(victim, depth);
       return hopeless || (age > late.factor * due + late.seconds && own * shards.length < age);
     });
     if (overdue !== undefined) {
@@ -65,11 +67,13 @@ export function decideTheft(idle: Hand, busy: readonly Busy[]): Theft | null {
   return null;
 }
 
-function openCount({ work }: Busy): number {
-  return work.reduce((sum, { shards }) => sum + shards.length, 0);
-}
-
-/** Seconds until it is done: what it is at may be nearly finished, but no more than that. */
+/**
+ * Seconds until it is done. Each rank is at one of the shards that were begun, the others are computed and wait for the
+ * rest of their sum; what it is at may be nearly finished, but no more than that.
+ */
 function timeLeft(victim: Busy): number {
-  return finishOf(victim, openCount(victim)) - Math.min(victim.since, finishOf(victim, 1));
+  const open = victim.work.reduce((sum, { shards }) => sum + shards.length, 0);
+  const begun = victim.work.reduce((sum, one) => sum + one.begun, 0);
+  const left = open - begun + Math.min(begun, victim.ranks);
+  return finishOf(victim, left) - Math.min(victim.since, finishOf(victim, 1));
 }

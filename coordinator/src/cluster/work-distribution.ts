@@ -120,14 +120,17 @@ export class WorkDistribution {
     const now = performance.now();
     member.record.started(now);
     this.contributors.add(member.instance);
+    let depth = this.worksOf(member).reduce((sum, work) => sum + current.ledger.openShards(work).length, 0);
     for (let at = 0; at < subtrees.length; at += size) {
       const piece = subtrees.slice(at, at + size);
+      depth += piece.reduce((sum, { width }) => sum + width, 0);
       const work: Work = {
         id: this.nextId(),
         member,
         step: current.ledger.step,
         subtrees: piece,
         givenAt: now,
+        depth,
       };
       current.ledger.works.set(work.id, work);
       member.give(work, (shard) => current.tasks.get(shard)?.samples.length ?? 0);
@@ -219,7 +222,8 @@ function outstandingOf(
 ): Outstanding {
   const counted = work.subtrees.flatMap(shardsOf).length - open.length;
   const begun = open.slice(0, Math.max(0, member.begunOf(work) - counted));
-  return { id: work.id, shards: open.filter(allowed), begun: begun.filter(allowed).length, age };
+  const { id, depth } = work;
+  return { id, shards: open.filter(allowed), begun: begun.filter(allowed).length, age, depth };
 }
 
 /** Shards that nobody has, by who may have them: not whoever failed with one, while somebody else is there. */

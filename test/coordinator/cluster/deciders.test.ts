@@ -72,7 +72,7 @@ test('what is stolen is unfinished work of somebody slower, and never what is be
     ranks: 1,
     speed: 1,
     since,
-    work: [{ id: 7, shards, begun, age }],
+    work: [{ id: 7, shards, begun, age, depth: shards.length }],
   });
   const theft = decideTheft(idle, [slow([4, 5, 6, 7], 0)]);
   t.is(theft?.kind, 'steal');
@@ -89,6 +89,16 @@ test('what is stolen is unfinished work of somebody slower, and never what is be
   t.deepEqual(copy?.shards, [4]);
   t.regex(copy?.reason ?? '', /slow has had shards 4 for 5\.0 s: fast computes them too/);
   t.is(decideTheft({ ...idle, speed: 0.1 }, [slow([4, 5], 0)]), null);
+  // Shards that are computed and wait for the rest of their sum are no work that is left.
+  t.is(decideTheft(equal, [slow([4, 5, 6], 0.1, 1)])?.kind, 'steal');
+  t.is(decideTheft(equal, [slow([4, 5, 6], 0.9, 2)]), null);
+  // What came behind other work is not overdue before that could have been done.
+  const second = (depth: number): Busy => ({
+    ...slow([4], 1),
+    work: [{ id: 7, shards: [4], begun: 1, age: 5, depth }],
+  });
+  t.is(decideTheft(idle, [second(1)])?.kind, 'copy');
+  t.is(decideTheft(idle, [second(2)]), null);
 });
 
 test('who is on trial has one shard, however slow it is thought to be, and holds nobody up with it', (t) => {
@@ -118,7 +128,7 @@ test('who is on trial has one shard, however slow it is thought to be, and holds
   const busy = (trial: boolean): Busy => ({
     ...hand(2, 0.1, trial),
     since: 0.5,
-    work: [{ id: 7, shards: [4], begun: 1, age: 0.5 }],
+    work: [{ id: 7, shards: [4], begun: 1, age: 0.5, depth: 1 }],
   });
   t.is(decideTheft(hand(1, 10), [busy(false)]), null);
   t.deepEqual(decideTheft(hand(1, 10), [busy(true)])?.shards, [4]);
