@@ -66,7 +66,7 @@ export function loopbackShape(
   nodes: number,
   others: number,
 ): ClusterShape {
-  const { parts, parameters, totalFloats, crowding } = calibration;
+  const { parts, parameters, totalFloats, crowding, switching } = calibration;
   return {
     costs: calibration,
     nodes: Array.from({ length: nodes }, () => ({ threads: 1, speed: 1 })),
@@ -74,7 +74,7 @@ export function loopbackShape(
     coordinatorLink: Number.POSITIVE_INFINITY,
     nodeLink: Number.POSITIVE_INFINITY,
     latency: 0,
-    shared: { cores: availableParallelism(), others, crowding },
+    shared: { cores: availableParallelism(), others, crowding, switching },
     parts: cutBlocks(parts.map(({ floats, finalAt }) => ({ bytes: 4 * floats, finalAt }))),
     statisticsBytes: 4 * (totalFloats - parameters),
     shards: Array.from({ length: shards }, (_, k) => {

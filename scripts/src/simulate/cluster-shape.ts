@@ -51,6 +51,8 @@ export interface SharedMachine {
   readonly others: number;
   /** How much longer work takes when all cores are busy: they share caches, memory, perhaps arithmetic units. */
   readonly crowding: number;
+  /** How much longer than that when processes take turns on a core: each finds the caches full of the other's data. */
+  readonly switching: number;
 }
 
 export interface ClusterShape {

@@ -12,9 +12,11 @@ export interface Crowd {
   readonly others: number;
   /** How much longer work takes while all cores are busy. */
   readonly crowding: number;
+  /** How much longer than that while more threads, of several processes, want a core than there are. */
+  readonly switching: number;
 }
 
-const alone: Crowd = { others: 0, crowding: 1 };
+const alone: Crowd = { others: 0, crowding: 1, switching: 1 };
 
 /**
  * The cores of one machine, shared evenly: with more threads at work than cores, each runs at cores/threads.
@@ -55,11 +57,12 @@ export class Processor {
   }
 
   private get rate(): number {
-    const { others, crowding } = this.crowd;
+    const { others, crowding, switching } = this.crowd;
     // One busy core has the machine for itself; from there on neighbours are felt more and more.
     const neighbours = Math.max(0, this.running.size + others - 1);
     const fullness = Math.min(1, neighbours / Math.max(1, this.cores - 1));
-    return this.share / (1 + (crowding - 1) * fullness);
+    const excess = Math.min(1, Math.max(0, this.running.size + others - this.cores));
+    return this.share / (1 + (crowding - 1) * fullness) / (1 + (switching - 1) * excess);
   }
 
   private advance(): void {

@@ -18,6 +18,7 @@ const calibration: Calibration = {
     { floats: 100_000, finalAt: 1 },
   ],
   crowding: 1.1,
+  switching: 1.2,
   loopback: 1e9,
 };
 

@@ -75,7 +75,7 @@ test('whichever thread of a pool is free has the next task', (t) => {
 test('others take their part of the cores, and neighbours slow each other down', (t) => {
   // Three threads on two cores: two thirds of a core for one second of work.
   const queue = new EventQueue();
-  const busy = new Processor(queue, 2, { others: 2, crowding: 1 });
+  const busy = new Processor(queue, 2, { others: 2, crowding: 1, switching: 1 });
   const ends: number[] = [];
   busy.work(1, () => ends.push(queue.now));
   queue.run();
@@ -83,7 +83,7 @@ test('others take their part of the cores, and neighbours slow each other down',
   t.true(close(busy.busySeconds, 1));
   // Alone 1 s; two at a time half as long again, and so is their processor time.
   const again = new EventQueue();
-  const crowded = new Processor(again, 2, { others: 0, crowding: 1.5 });
+  const crowded = new Processor(again, 2, { others: 0, crowding: 1.5, switching: 1 });
   crowded.work(1, () => {
     crowded.work(1, () => ends.push(again.now));
     crowded.work(1, () => undefined);
@@ -91,6 +91,13 @@ test('others take their part of the cores, and neighbours slow each other down',
   again.run();
   t.true(close(ends[1] ?? 0, 2.5));
   t.true(close(crowded.busySeconds, 4));
+  // Two that take turns on one core: twice as long for that, and a fifth more for the turns.
+  const third = new EventQueue();
+  const turns = new Processor(third, 1, { others: 0, crowding: 1, switching: 1.2 });
+  for (let i = 0; i < 2; i++) turns.work(1, () => ends.push(third.now));
+  third.run();
+  t.true(close(ends[2] ?? 0, 2.4) && close(ends[3] ?? 0, 2.4));
+  t.true(close(turns.busySeconds, 2.4));
 });
 
 test('work never gets lost or faster than the cores allow', (t) => {

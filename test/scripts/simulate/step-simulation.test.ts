@@ -91,7 +91,7 @@ test("with shards of the coordinator's own all blocks wait for the end", (t) => 
 
 test('on one machine all threads share the cores', (t) => {
   // Two ranks on one core: 2 s. With another two threads that always compute: 4 s.
-  const one = { cores: 1, others: 0, crowding: 1 };
+  const one = { cores: 1, others: 0, crowding: 1, switching: 1 };
   const step = simulateStep({ ...shape, shared: one }, halves);
   t.true(near(step.seconds, 2));
   t.true(near(step.busySeconds, 2));
@@ -99,7 +99,10 @@ test('on one machine all threads share the cores', (t) => {
   t.true(near(busy.seconds, 4), String(busy.seconds));
   t.true(near(busy.busySeconds, 2), String(busy.busySeconds));
   // Two cores that hinder each other by a fifth.
-  const crowded = simulateStep({ ...shape, shared: { cores: 2, others: 0, crowding: 1.2 } }, halves);
+  const crowded = simulateStep(
+    { ...shape, shared: { cores: 2, others: 0, crowding: 1.2, switching: 1 } },
+    halves,
+  );
   t.true(near(crowded.seconds, 1.2));
 });
 

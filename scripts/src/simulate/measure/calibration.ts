@@ -5,7 +5,7 @@ import { collectGarbageSeldom } from '@lockstep/worker/node/garbage.ts';
 import { LineProcess } from '../../peers/line-process.ts';
 import type { Costs } from '../cluster-shape.ts';
 import { type BackwardTiming, timeBackward } from './backward-timing.ts';
-import { solveReduction, timeSteps } from './compute-costs.ts';
+import { type MeasuredNetwork, solveReduction, timeSteps } from './compute-costs.ts';
 import { middle } from './middle.ts';
 import { measureWire, type WireCosts } from './wire-costs.ts';
 
@@ -15,6 +15,8 @@ export interface Calibration extends Costs, BackwardTiming {
   readonly totalFloats: number;
   /** How much more processor time an image takes when all cores compute. */
   readonly crowding: number;
+  /** How much more than that when another process computes on all cores. */
+  readonly switching: number;
   /** Bytes a second between two processes of this machine. */
   readonly loopback: number;
 }
@@ -32,8 +34,8 @@ export async function calibrate(
   collectGarbageSeldom();
   tell('frames over loopback');
   const { bandwidth } = await measureWire(100);
-  tell(`frames over loopback while ${model} is computed on all cores`);
-  const wire = await measureCrowdedWire(model, batch / many);
+  tell(`frames over loopback, and ${model}, while ${model} is computed on all cores`);
+  const { wire, imageSeconds: besides } = await measureInCrowd({ model, batch, shards: many }, seconds);
   tell('a step with hardly any bytes');
   const small = await timeSteps({ model: 'softmax-regression', batch, shards: few }, seconds / 4);
   tell(`${model} in ${few} shards`);
@@ -62,6 +64,7 @@ export async function calibrate(
     ...reduction,
     ...wire,
     crowding: Math.max(1, all.processorImageSeconds / eight.processorImageSeconds),
+    switching: Math.max(1, besides / all.processorImageSeconds),
     loopback: bandwidth,
   };
 }
@@ -70,16 +73,22 @@ export async function calibrate(
 const crowdSeconds = 120;
 
 /**
- * What a byte costs while the cores are busy. In a cluster they are, and then it is about twice as much as on an idle machine
- * (docs/log.md): arithmetic has emptied the caches, and memory serves others as well.
+ * What a byte and an image cost while the cores are busy with another process. In a cluster they are, and then a byte costs
+ * about twice as much as on an idle machine (docs/log.md): arithmetic has emptied the caches, and memory serves others as
+ * well.
  */
-async function measureCrowdedWire(model: string, images: number): Promise<Omit<WireCosts, 'bandwidth'>> {
+async function measureInCrowd(
+  network: MeasuredNetwork,
+  seconds: number,
+): Promise<{ readonly wire: Omit<WireCosts, 'bandwidth'>; readonly imageSeconds: number }> {
   const script = fileURLToPath(new URL('crowd.ts', import.meta.url));
-  const crowd = new LineProcess({ file: process.execPath, args: [script, model, String(images)] });
+  const args = [script, network.model, String(network.batch / network.shards)];
+  const crowd = new LineProcess({ file: process.execPath, args });
   try {
     await crowd.nextLine(crowdSeconds);
-    const { bandwidth: _, ...costs } = await measureWire(100);
-    return costs;
+    const { bandwidth: _, ...wire } = await measureWire(100);
+    const { processorImageSeconds } = await timeSteps(network, seconds);
+    return { wire, imageSeconds: processorImageSeconds };
   } finally {
     await crowd.stop(1);
   }
@@ -107,6 +116,7 @@ export function typical(calibrations: readonly Calibration[]): Calibration {
     nodeReceiveByteSeconds: at((one) => one.nodeReceiveByteSeconds),
     stepSeconds: at((one) => one.stepSeconds),
     crowding: at((one) => one.crowding),
+    switching: at((one) => one.switching),
     loopback: at((one) => one.loopback),
   };
 }
