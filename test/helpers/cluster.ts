@@ -139,8 +139,8 @@ export function contributors({ events }: LockstepProcess): Set<string> {
 }
 
 /**
- * Makes a run up to three times, until all of so many have had a part in it: a node that stands still while its speed
- * is measured counts as slow, and is given nothing where others are faster.
+ * Makes a run up to three times, until all of so many have had a part in it: others take over what a node has that
+ * stands still, and a short run may be over before it goes on.
  *
  * @param attempt makes the run and tells how many had a part in it
  */
