@@ -10,7 +10,8 @@ const longest = { rounds: 6, seconds: 0.3 } as const;
 
 /**
  * Has every rank compute a shard a few times; the first time compiles the kernels, which then is over before the run's
- * first step, and the best time counts, since a machine that does something else for a moment is not a slow one. To be called before the store holds anything: slots are written, the weights may be all zeros.
+ * first step, and the best time counts, since a machine that does something else for a moment is not a slow one. To be
+ * called before the store holds anything: slots are written, the weights may be all zeros.
  *
  * @returns images a second of all ranks together; null where nothing could be measured: batch-norm mode `sync`, where
  *   ranks cannot compute alone, or a rank that was lost
