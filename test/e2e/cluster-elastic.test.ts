@@ -12,6 +12,7 @@ import {
   startCoordinator,
   startNode,
   trainAlone,
+  untilStep,
 } from '../helpers/cluster.ts';
 import { endLeftovers, type LockstepProcess } from '../helpers/lockstep-process.ts';
 import { TcpProxy } from '../helpers/tcp-proxy.ts';
@@ -55,14 +56,6 @@ async function alone(folder: string, steps: number, flags: readonly string[] = [
   return (await trainAlone([...shape, ...flags, '--steps', String(steps)], folder)).weightsSha256;
 }
 
-function step(coordinator: LockstepProcess, number: number) {
-  return coordinator.waitFor(
-    `step ${number}`,
-    ({ type, step: at }) => type === 'step' && at === number,
-    seconds,
-  );
-}
-
 /** Waits until something was told of a node for the so-manieth time. */
 function told(coordinator: LockstepProcess, type: string, name: string, times = 1): Promise<void> {
   const isIt = (event: { type: string; name?: unknown }) => event.type === type && event.name === name;
@@ -77,7 +70,7 @@ test.serial('kill -9 of one node, down to the last one: a commit within the limi
     const nodes = [0, 1, 2, 3].map((i) => come(`n${i}`));
     const kills: { readonly seconds: number; readonly median: number }[] = [];
     for (const victim of nodes.slice(0, 3)) {
-      await step(coordinator, reached(coordinator) + 10);
+      await untilStep(coordinator, reached(coordinator) + 10, seconds);
       // Undisturbed, just before, with the same neighbours on the machine.
       const before = coordinator.events.filter((event) => event.type === 'step').slice(-7);
       const times = before.map((event) => Number(event['seconds'])).toSorted((a, b) => a - b);
@@ -87,7 +80,7 @@ test.serial('kill -9 of one node, down to the last one: a commit within the limi
       victim.kill('SIGKILL');
       await told(coordinator, 'node-left', victim.name);
       // One that was complete already may still be on its way here: the step behind it was begun with the lost node.
-      await step(coordinator, last + 2);
+      await untilStep(coordinator, last + 2, seconds);
       kills.push({ seconds: (performance.now() - begun) / 1000, median: times[3] as number });
     }
     t.log(kills.map((kill) => `${kill.seconds.toFixed(2)} s, step ${kill.median.toFixed(2)} s`).join('; '));
@@ -106,14 +99,14 @@ test.serial('a node that is stopped is noticed by its silence, comes back and go
     // Longer than anybody stands still who is not stopped.
     const { coordinator, come, resume } = await startAnew(t, folder, { minNodes: 2, heartbeatSeconds: 4 });
     const [slow, other] = ['slow', 'other'].map((name) => come(name));
-    await step(coordinator, 5);
+    await untilStep(coordinator, 5, seconds);
     slow?.kill('SIGSTOP');
     await told(coordinator, 'node-left', 'slow');
     const left = coordinator.events.find(({ type, name }) => type === 'node-left' && name === 'slow');
     t.is(left?.['code'], 'HEARTBEAT_LOST');
     slow?.kill('SIGCONT');
     await told(coordinator, 'node-joined', 'slow', 2);
-    await step(coordinator, reached(coordinator) + 3);
+    await untilStep(coordinator, reached(coordinator) + 3, seconds);
     const { steps } = await interrupt(coordinator);
     t.is((await resume(steps + 5)).weightsSha256, await alone(folder, steps + 5));
     for (const node of [slow, other]) t.is((await node?.ended)?.code, 0, node?.name);
@@ -126,7 +119,7 @@ test.serial(
     withFolder(async (folder) => {
       const { coordinator, come, resume } = await startAnew(t, folder);
       const first = come('first');
-      await step(coordinator, 5);
+      await untilStep(coordinator, 5, seconds);
       const second = come('second', 2);
       await told(coordinator, 'node-joined', 'second');
       await first.stop('SIGINT');
@@ -136,7 +129,7 @@ test.serial(
       await second.stop('SIGINT');
       await coordinator.waitFor('waiting', (e) => e.type === 'waiting' && Number(e['step']) > 1, seconds);
       const third = come('third');
-      await step(coordinator, reached(coordinator) + 3);
+      await untilStep(coordinator, reached(coordinator) + 3, seconds);
       const { steps } = await interrupt(coordinator);
       t.is((await resume(steps + 5)).weightsSha256, await alone(folder, steps + 5));
       t.is((await third.ended).code, 0);
@@ -147,7 +140,7 @@ test.serial('a coordinator that is killed goes on with --resume, and its nodes f
   withFolder(async (folder) => {
     const { coordinator, come, resume } = await startAnew(t, folder, { minNodes: 2, checkpointEvery: 7 });
     const nodes = [0, 1].map((i) => come(`n${i}`));
-    await step(coordinator, 20);
+    await untilStep(coordinator, 20, seconds);
     coordinator.kill('SIGKILL');
     await coordinator.ended;
     const steps = reached(coordinator) + 10;
@@ -163,12 +156,12 @@ test.serial('batch-norm over the whole batch: a node that is killed in a step, a
     const flags = ['--batch-norm', 'sync'];
     const { coordinator, come } = await start(folder, { minNodes: 2, flags });
     const [victim] = [0, 1].map((i) => come(`n${i}`));
-    await step(coordinator, 4);
+    await untilStep(coordinator, 4, seconds);
     victim?.kill('SIGKILL');
     await told(coordinator, 'node-left', 'n0');
     come('late', 2);
     await told(coordinator, 'node-joined', 'late');
-    await step(coordinator, reached(coordinator) + 5);
+    await untilStep(coordinator, reached(coordinator) + 5, seconds);
     const { steps, weightsSha256 } = await interrupt(coordinator);
     t.is(weightsSha256, await alone(folder, steps, flags));
   }),

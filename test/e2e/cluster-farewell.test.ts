@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { withFolder } from '../helpers/checkpoint-sample.ts';
-import { endless, portOf, resultOf, startCoordinator, startNode } from '../helpers/cluster.ts';
+import { endless, portOf, resultOf, startCoordinator, startNode, untilStep } from '../helpers/cluster.ts';
 import { endLeftovers } from '../helpers/lockstep-process.ts';
 
 const seconds = 120;
@@ -20,10 +20,10 @@ test.serial(
       const options = { threads: 1, minNodes: 1, out: join(folder, 'run'), heartbeatSeconds: 60 };
       const coordinator = startCoordinator({ folder, recipe, ...options });
       const node = startNode({ folder, name: 'sleeper', port: await portOf(coordinator) });
-      await coordinator.waitFor('step 6', ({ type, step }) => type === 'step' && step === 6, seconds);
+      await untilStep(coordinator, 6, seconds);
       node.kill('SIGSTOP');
       // What it has in hand is overdue before long, and done again.
-      await coordinator.waitFor('step 12', ({ type, step }) => type === 'step' && step === 12, seconds);
+      await untilStep(coordinator, 12, seconds);
       await sleep(2000);
       t.is(coordinator.end, null, 'it did not wait for the node');
       node.kill('SIGCONT');
@@ -41,7 +41,7 @@ test.serial('one that never wakes is not waited for any longer than it may be si
     const options = { threads: 1, minNodes: 1, out: join(folder, 'run'), heartbeatSeconds: 5 };
     const coordinator = startCoordinator({ folder, recipe: [...shape, ...endless], ...options });
     const node = startNode({ folder, name: 'sleeper', port: await portOf(coordinator) });
-    await coordinator.waitFor('step 100', ({ type, step }) => type === 'step' && step === 100, seconds);
+    await untilStep(coordinator, 100, seconds);
     node.kill('SIGSTOP');
     t.is((await coordinator.stop('SIGINT')).code, 130);
     t.is(node.end, null);

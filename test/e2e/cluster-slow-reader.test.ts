@@ -13,6 +13,7 @@ import {
   startCoordinator,
   startNode,
   trainAlone,
+  untilStep,
 } from '../helpers/cluster.ts';
 import { FakeNode } from '../helpers/fake-node.ts';
 import { endLeftovers, type JsonLine } from '../helpers/lockstep-process.ts';
@@ -46,7 +47,7 @@ test.serial('who does not read is dropped after five silences, and nothing piles
     const start = await coordinator.waitFor('start', ({ type }) => type === 'start', seconds);
     const weightBytes = 4 * Number(start['parameters']);
     startNode({ folder, name: 'honest', port });
-    await coordinator.waitFor('step 5', ({ type, step }) => type === 'step' && step === 5, seconds);
+    await untilStep(coordinator, 5, seconds);
 
     const fake = await FakeNode.open(port);
     await fake.join(1e-6, { name: 'deaf' });

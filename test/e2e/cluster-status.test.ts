@@ -14,6 +14,7 @@ import {
   startCoordinator,
   startNode,
   testToken,
+  untilStep,
 } from '../helpers/cluster.ts';
 import { lockstep } from '../helpers/command-line.ts';
 import { endLeftovers } from '../helpers/lockstep-process.ts';
@@ -35,7 +36,7 @@ test.serial('nodes, ranks, shards, speeds, bytes, times, the slowest and the las
     const start = await coordinator.waitFor('start', ({ type }) => type === 'start', seconds);
     startNode({ folder, name: 'one', port, threads: 1 });
     startNode({ folder, name: 'two', port, threads: 2 });
-    await coordinator.waitFor('step 30', ({ type, step }) => type === 'step' && step === 30, seconds);
+    await untilStep(coordinator, 30, seconds);
     // The nodes' account of themselves comes with their heartbeats: when, is up to the machine.
     const asked = async (): Promise<ClusterStatus> => {
       const answer = await lockstep(['status', url, '--token', testToken, '--json']);
@@ -123,7 +124,7 @@ test.serial('a coordinator on loopback without a token: anybody on this machine 
     t.is(empty.code, 0, empty.stderr);
     t.regex(empty.stdout, /nobody computes/);
     startNode({ folder, name: 'open', port, env });
-    await coordinator.waitFor('step 3', ({ type, step }) => type === 'step' && step === 3, seconds);
+    await untilStep(coordinator, 3, seconds);
     const status = await lockstep(['status', `http://127.0.0.1:${port}/`, '--json'], { env });
     t.is((status.objects()[0] as unknown as ClusterStatus).members[0]?.name, 'open');
     await coordinator.stop('SIGTERM');

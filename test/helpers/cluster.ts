@@ -160,6 +160,15 @@ export function reached(coordinator: LockstepProcess): number {
   return Number(coordinator.last('step')?.['step'] ?? 0);
 }
 
+/** Waits until a step is committed. */
+export function untilStep(coordinator: LockstepProcess, number: number, seconds: number): Promise<JsonLine> {
+  return coordinator.waitFor(
+    `step ${number}`,
+    ({ type, step }) => type === 'step' && step === number,
+    seconds,
+  );
+}
+
 /** Waits until the run has gone on for more than so many steps. */
 export async function goesOn(coordinator: LockstepProcess, steps: number): Promise<void> {
   const from = reached(coordinator);

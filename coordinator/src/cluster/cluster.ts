@@ -156,9 +156,8 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
       closing = true;
       clearInterval(timer);
       // First the port: who has heard that the run is over must not find a coordinator that still welcomes.
-      const closed = listener.close();
+      await listener.close();
       await desk.close(end.reason, end.again);
-      await closed;
       await workforce.close();
     };
     return withClose(workforce, close);

@@ -4,6 +4,7 @@
  * right when a node that sent some of it is lost afterwards, and its shards come from elsewhere.
  */
 import type { GradientRange } from '@lockstep/shared/model/gradient-parts.ts';
+import { shardCount } from '@lockstep/shared/protocol/subtree.ts';
 import type { Cover, SliceReport, SliceTask } from '@lockstep/worker/rank/tasks.ts';
 import { type Slice, uncovered } from '../plan/assignment.ts';
 import type { UpdateOf } from './workforce.ts';
@@ -71,7 +72,7 @@ export class EarlyUpdates {
         continue;
       }
       block.covers = block.covers.filter((cover) => cover.slot !== slot);
-      block.shards = block.covers.reduce((sum, { width }) => sum + width, 0);
+      block.shards = shardCount(block.covers);
     }
     return isUsed;
   }

@@ -1,5 +1,6 @@
 /** The threads of this process as a member: shards lie in their slots as soon as they are computed. */
 import type { LostListener } from './workforce.ts';
+import { shardCount } from '@lockstep/shared/protocol/subtree.ts';
 import type { StoreControl } from '@lockstep/worker/rank/control.ts';
 import type { RankHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
@@ -59,8 +60,7 @@ export class LocalMember implements Member {
   }
 
   begunOf(work: Work): number {
-    const all = work.subtrees.reduce((sum, { width }) => sum + width, 0);
-    return all - this.waiting.filter((job) => job.work === work).length;
+    return shardCount(work.subtrees) - this.waiting.filter((job) => job.work === work).length;
   }
 
   takeBack(work: Work): boolean {

@@ -1,5 +1,5 @@
 /** The threads of this process as a member in batch-norm mode `sync`. */
-import { shardsOf } from '@lockstep/shared/protocol/subtree.ts';
+import { shardCount, shardsOf } from '@lockstep/shared/protocol/subtree.ts';
 import type { StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
 import type { RankHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { Side } from '@lockstep/worker/rank/store.ts';
@@ -64,7 +64,7 @@ export class LocalSyncMember implements Member {
 
   /** All shards of a step advance together. */
   begunOf(work: Work): number {
-    return work.subtrees.flatMap(shardsOf).length;
+    return shardCount(work.subtrees);
   }
 
   takeBack(work: Work): boolean {

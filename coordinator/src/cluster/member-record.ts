@@ -14,9 +14,9 @@ const smoothing = 0.35;
 
 /**
  * Steps without work after which a member is tried again: what it is thought to be may come from a moment in which its
- * machine was busy with something else. Doubled with every trial that did not lead to more work, up to the second.
+ * machine was busy with something else. Doubled with every trial that did not lead to more work.
  */
-const untried = [16, 1024] as const;
+const untried = { first: 16, longest: 1024 } as const;
 
 export class MemberRecord {
   readonly ranks: number;
@@ -38,7 +38,7 @@ export class MemberRecord {
   private movedAt = Number.NEGATIVE_INFINITY;
   /** Steps in a row in which it was given nothing; infinite before the first work. */
   private idleSteps = Number.POSITIVE_INFINITY;
-  private idleLimit: number = untried[0];
+  private idleLimit: number = untried.first;
 
   /** @param guess images a second of all ranks, measured or estimated; null when nobody knows */
   constructor(ranks: number, guess: number | null = null) {
@@ -95,7 +95,7 @@ export class MemberRecord {
     }
     if (this.startedAt === null) this.idleSteps += 1;
     else {
-      this.idleLimit = this.onTrial ? Math.min(2 * this.idleLimit, untried[1]) : untried[0];
+      this.idleLimit = this.onTrial ? Math.min(2 * this.idleLimit, untried.longest) : untried.first;
       this.idleSteps = 0;
     }
     this.startedAt = null;

@@ -2,7 +2,7 @@
  * Who has which work of the step: gives out what nobody has, lets idle members take over from slow ones, takes back.
  * Deciders say what; this file carries it out and tells of it.
  */
-import { decompose, shardsOf } from '@lockstep/shared/protocol/subtree.ts';
+import { decompose, shardCount, shardsOf } from '@lockstep/shared/protocol/subtree.ts';
 import type { RunListener } from '../metrics/events.ts';
 import { apportion, contiguousRuns, type Hand } from './apportion.ts';
 import type { Member, Work } from './member.ts';
@@ -123,7 +123,7 @@ export class WorkDistribution {
     let depth = this.worksOf(member).reduce((sum, work) => sum + current.ledger.openShards(work).length, 0);
     for (let at = 0; at < subtrees.length; at += size) {
       const piece = subtrees.slice(at, at + size);
-      depth += piece.reduce((sum, { width }) => sum + width, 0);
+      depth += shardCount(piece);
       const work: Work = {
         id: this.nextId(),
         member,
@@ -220,7 +220,7 @@ function outstandingOf(
   allowed: (shard: number) => boolean,
   age: number,
 ): Outstanding {
-  const counted = work.subtrees.flatMap(shardsOf).length - open.length;
+  const counted = shardCount(work.subtrees) - open.length;
   const begun = open.slice(0, Math.max(0, member.begunOf(work) - counted));
   const { id, depth } = work;
   return { id, shards: open.filter(allowed), begun: begun.filter(allowed).length, age, depth };

@@ -4,6 +4,7 @@ import { largestPartCount } from './limits.ts';
 import type { NodeMessage, Subtree } from './messages.ts';
 import { bytesPerFloat } from './dtype.ts';
 import { addRun, isWhole, noRuns, type Runs } from './ranges.ts';
+import { shardCount } from './subtree.ts';
 import { momentsBytes, syncPointBytes, syncPointCount, type Terms } from './terms.ts';
 import { accept, type Drop, drop, type Verdict } from './verdict.ts';
 
@@ -89,7 +90,7 @@ export function advanceWork(
     const { begun } = message;
     if (work.kind !== 'shards' || payloadBytes > 0)
       return unchanged(drop('MESSAGE_INVALID', 'progress of an evaluation, or with a payload'));
-    const shards = work.subtrees.reduce((sum, { width }) => sum + width, 0);
+    const shards = shardCount(work.subtrees);
     // Each shard is begun once: so these messages are bounded by what was asked for, too.
     if (begun <= work.begun || begun > shards)
       return unchanged(drop('MESSAGE_INVALID', `${begun} of ${shards} shards begun after ${work.begun}`));

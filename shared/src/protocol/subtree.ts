@@ -26,6 +26,11 @@ export function shardsOf({ from, width }: Subtree): number[] {
   return Array.from({ length: width }, (_, i) => from + i);
 }
 
+/** How many shards subtrees have, none of them twice. */
+export function shardCount(subtrees: readonly Pick<Subtree, 'width'>[]): number {
+  return subtrees.reduce((sum, { width }) => sum + width, 0);
+}
+
 /** The fewest subtrees whose union is the shards [from, from + width), from left to right. */
 export function decompose(leaves: number, { from, width }: Subtree): Subtree[] {
   const found: Subtree[] = [];
