@@ -20,6 +20,7 @@ const recipes: Readonly<Record<string, readonly string[]>> = {
   'softmax-regression': ['--model', 'softmax-regression', '--dataset', 'synthetic-mnist'],
   mlp: ['--model', 'mlp', '--dataset', 'synthetic', '--optimizer', 'sgd', '--lr', '0.01'],
   lenet5: ['--model', 'lenet5', '--dataset', 'synthetic', '--augmentation', 'crop-flip', '--shards', '7'],
+  resnet8: ['--model', 'resnet8', '--dataset', 'synthetic', '--batch-size', '32', '--shards', '2'],
 };
 
 test.serial('the bits of small recipes are those of the golden file', (t) =>

@@ -111,7 +111,10 @@ const layers: readonly Layer[] = [
   { size: 8, IC: 256, OC: 256 },
   { size: 4, IC: 512, OC: 512 },
   { size: 32, IC: 16, OC: 32, stride: 2 },
+  { size: 16, IC: 32, OC: 64, stride: 2 },
+  { size: 32, IC: 64, OC: 128, stride: 2 },
   { size: 16, IC: 128, OC: 256, stride: 2 },
+  { size: 8, IC: 256, OC: 512, stride: 2 },
   { size: 16, IC: 128, OC: 256, kernel: 1, stride: 2 },
   { size: 7, IC: 256, OC: 64, kernel: 1 },
   { size: 2, IC: 256, OC: 256 },
@@ -123,7 +126,7 @@ const layers: readonly Layer[] = [
 
 /** The same layer by Winograd, where that is possible and not for three channels. */
 function winograd(N: number, { size, IC, OC, kernel = 3, stride = 1 }: Layer): KernelCase[] {
-  return kernel === 3 && stride === 1 && IC >= 8 ? winogradLayer(N, size, IC, OC) : [];
+  return kernel === 3 && IC >= 8 ? winogradLayer(N, { size, IC, OC, stride }) : [];
 }
 
 export const productCases: readonly KernelCase[] = [

@@ -1,4 +1,5 @@
 /** Cases of the Winograd convolution: rates count the direct convolution's operations, so they compare with its. */
+import { outputSize } from '@lockstep/shared/kernels/convolution-geometry.ts';
 import { activationBytes } from '@lockstep/shared/kernels/kernel.ts';
 import { call } from '@lockstep/shared/kernels/table.ts';
 import {
@@ -10,20 +11,24 @@ import {
 } from '@lockstep/shared/kernels/winograd.ts';
 import type { KernelCase } from './kernel-case.ts';
 
-/** The three passes and both packings of one square 3x3 layer of stride 1, padding 1. */
-export function winogradLayer(N: number, size: number, IC: number, OC: number): KernelCase[] {
-  const shape = { N, H: size, W: size, IC, OC, pad: 1 };
+/** The three passes and both packings of one square 3x3 layer with padding 1. */
+export function winogradLayer(
+  N: number,
+  { size, IC, OC, stride }: { size: number; IC: number; OC: number; stride: number },
+): KernelCase[] {
+  const shape = { N, H: size, W: size, IC, OC, stride, pad: 1 };
+  const outputs = outputSize(size, 3, stride, 1);
   const weightBytes = 36 * IC * OC;
   const x = activationBytes(N, size, size, IC, 1);
-  const dy = activationBytes(N, size, size, OC, 1);
-  const label = `${IC} -> ${OC}, ${size} x ${size}, 3 x 3/1, N ${N}`;
+  const dy = activationBytes(N, outputs, outputs, OC, 1);
+  const label = `${IC} -> ${OC}, ${size} x ${size}, 3 x 3/${stride}, N ${N}`;
   const calls: KernelCase['make'][] = [
     (place) =>
       call('winogradForward', {
         x: place(x),
         xHalo: 1,
         packed: place(winogradPackedBytes(IC, OC)),
-        y: place(activationBytes(N, size, size, OC, 0)),
+        y: place(activationBytes(N, outputs, outputs, OC, 0)),
         yHalo: 0,
         ...shape,
         scratch: place(winogradScratchBytes(shape)),
@@ -53,6 +58,7 @@ export function winogradLayer(N: number, size: number, IC: number, OC: number): 
         packed: place(winogradPackedBytes(IC, OC)),
         IC,
         OC,
+        stride,
       }),
     (place) =>
       call('winogradPackBackwardData', {
@@ -60,6 +66,7 @@ export function winogradLayer(N: number, size: number, IC: number, OC: number): 
         packed: place(winogradPackedBackwardDataBytes(IC, OC)),
         IC,
         OC,
+        stride,
       }),
   ];
   return calls.map((make) => ({ label, make }));

@@ -31,7 +31,7 @@ const passNames = {
 /** What a training program takes for this operation. */
 export function usedAlgorithm(entry: OperationCase): Algorithm {
   if (entry.kind === 'product') return 'direct';
-  const shape = { ...shapeOf(entry), KH: 3, KW: 3, stride: 1 };
+  const shape = { ...shapeOf(entry), KH: 3, KW: 3 };
   return usesWinograd(shape, passNames[entry.pass]) ? 'winograd' : 'direct';
 }
 
@@ -58,7 +58,7 @@ function productCall({ size }: ProductCase, place: Place): Call {
 }
 
 function shapeOf({ images, size, channels }: ConvolutionCase) {
-  return { N: images, H: size, W: size, IC: channels, OC: channels, pad: 1 };
+  return { N: images, H: size, W: size, IC: channels, OC: channels, stride: 1, pad: 1 };
 }
 
 /** Activations with the halo of a training program: a pixel around what a convolution reads. */
@@ -68,7 +68,7 @@ function activation(entry: ConvolutionCase, place: Place, halo: number): number 
 
 /** Weights are packed beforehand, as a program does once a step: the other side's reorders are not timed either. */
 function directCall(entry: ConvolutionCase, place: Place): Call {
-  const shape = { ...shapeOf(entry), KH: 3, KW: 3, stride: 1 };
+  const shape = { ...shapeOf(entry), KH: 3, KW: 3 };
   const { channels } = entry;
   if (entry.pass === 'forward') {
     const packed = place(convPackedBytes(3, 3, channels, channels));

@@ -1,14 +1,14 @@
 /**
- * Winograd convolution F(4x4, 3x3) in its three passes, and packing of its filters: 3x3 kernels, stride 1,
- * pad 0 to 2, any size and channel count, on the tensors of the direct convolution (ARCHITECTURE.md,
- * Tensors).
+ * Winograd convolution in its three passes, and packing of its filters: 3x3 kernels of stride 1 with pad 0 to 2, or of
+ * stride 2 with pad 1, any size and channel count, on the tensors of the direct convolution (ARCHITECTURE.md, Tensors).
  *
  * Sequence for a layer: once per weights `winogradPackForward` and `winogradPackBackwardData`, then the
  * passes. `usesWinograd` says which passes of which shapes gain.
  *
  * With the interpolation points 0, +-5/8, +-3/2 and infinity (as in oneDNN; the method: Lavin & Gray 2016) a
  * tile of 4 x 4 outputs takes 36 multiplications for each pair of channels instead of 144, at about twice the
- * direct kernel's rounding error.
+ * direct kernel's rounding error. With stride 2 the filter falls into one of two taps and one of a single tap along each
+ * axis; F(4, 2) at +-1/2, +-5/4 and infinity for the former makes it 81 multiplications.
  *
  * The references are those of the direct convolution, which is the same mathematics; like theirs, they keep a
  * plain copy of the logical weights where the kernels keep packed filters. FLOPs count the direct
@@ -31,7 +31,7 @@ export {
 } from './winograd-geometry.ts';
 
 /** What the direct convolution's functions expect beside the arguments here. */
-const fixed = { KH: 3, KW: 3, stride: 1 } as const;
+const fixed = { KH: 3, KW: 3 } as const;
 
 const flops = (s: WinogradShape): number => convolutionFlops({ ...s, ...fixed });
 const bytes = (s: WinogradShape): number => convolutionBytes({ ...s, ...fixed });
@@ -45,7 +45,7 @@ export const winogradKernels = {
    * bytes.
    */
   winogradPackForward: defineKernel({
-    parameters: ['w', 'packed', 'IC', 'OC'],
+    parameters: ['w', 'packed', 'IC', 'OC', 'stride'],
     group: 'pack',
     flops: () => 0,
     bytes: packBytes,
@@ -54,12 +54,12 @@ export const winogradKernels = {
 
   /**
    * y [N][OH + 2 yHalo][OW + 2 yHalo][S(OC)] = x [N][H + 2 xHalo][W + 2 xHalo][S(IC)] convolved with the
-   * packed filters, xHalo >= pad, OH = H + 2 pad - 2. Writes all of y: interior, padding lanes, halo.
+   * packed filters, xHalo >= pad, OH = floor((H + 2 pad - 3) / stride) + 1. Writes all of y: interior, padding lanes, halo.
    * `scratch` has `winogradScratchBytes(..)` bytes. A product element's terms are added in the order of the
    * input channels.
    */
   winogradForward: defineKernel({
-    parameters: ['x', 'xHalo', 'packed', 'y', 'yHalo', 'N', 'H', 'W', 'IC', 'OC', 'pad', 'scratch'],
+    parameters: ['x', 'xHalo', 'packed', 'y', 'yHalo', 'N', 'H', 'W', 'IC', 'OC', 'stride', 'pad', 'scratch'],
     group: 'convolution forward',
     flops,
     bytes,
@@ -71,7 +71,7 @@ export const winogradKernels = {
    * bytes.
    */
   winogradPackBackwardData: defineKernel({
-    parameters: ['w', 'packed', 'IC', 'OC'],
+    parameters: ['w', 'packed', 'IC', 'OC', 'stride'],
     group: 'pack',
     flops: () => 0,
     bytes: packBytes,
@@ -85,7 +85,7 @@ export const winogradKernels = {
    * padding lanes with zero. `scratch` has `winogradBackwardDataScratchBytes(..)` bytes.
    */
   winogradBackwardData: defineKernel({
-    parameters: ['dy', 'dyHalo', 'packed', 'dx', 'N', 'H', 'W', 'IC', 'OC', 'pad', 'scratch'],
+    parameters: ['dy', 'dyHalo', 'packed', 'dx', 'N', 'H', 'W', 'IC', 'OC', 'stride', 'pad', 'scratch'],
     group: 'convolution backward-data',
     flops,
     bytes,
@@ -99,7 +99,7 @@ export const winogradKernels = {
    * alone determines, and the blocks' sums in order.
    */
   winogradBackwardWeights: defineKernel({
-    parameters: ['x', 'xHalo', 'dy', 'dyHalo', 'dw', 'N', 'H', 'W', 'IC', 'OC', 'pad', 'scratch'],
+    parameters: ['x', 'xHalo', 'dy', 'dyHalo', 'dw', 'N', 'H', 'W', 'IC', 'OC', 'stride', 'pad', 'scratch'],
     group: 'convolution backward-weights',
     flops,
     bytes,

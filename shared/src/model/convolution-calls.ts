@@ -67,9 +67,15 @@ export function recordForwardConvolution(
   const packed = c.tape.kept(`${stage.layer.name}:packed`, packedBytes);
   const tensors = { x, xHalo: x.halo, packed, y, yHalo: y.halo, N: imageCount, H, W, IC, OC };
   if (winograd) {
-    c.tape.emit('prepare', stage.label, weightsInWords(shape), 'winogradPackForward', { w, packed, IC, OC });
+    c.tape.emit('prepare', stage.label, weightsInWords(shape), 'winogradPackForward', {
+      w,
+      packed,
+      IC,
+      OC,
+      stride,
+    });
     const scratch = c.tape.pooled('scratch', winogradScratchBytes(shape));
-    const all = { ...tensors, pad, scratch };
+    const all = { ...tensors, stride, pad, scratch };
     c.runs.images('forward', stage.label, words, 'winogradForward', all, winogradFilterBytes(IC, OC));
   } else {
     const packing = { w, packed, KH, KW, IC, OC };
@@ -85,14 +91,27 @@ export function recordBackwardWeights(c: Compilation, placed: PlacedConvolution,
   const shape = shapeOf(c, placed);
   const { N, H, W, IC, OC, KH, KW, stride, pad } = shape;
   const dw = c.parameters.gradient(stage.layer.name, 'weight');
-  const tensors = { x: x.buffer, xHalo: x.halo, dy: dy.buffer, dyHalo: dy.halo, dw, N, H, W, IC, OC, pad };
+  const tensors = {
+    x: x.buffer,
+    xHalo: x.halo,
+    dy: dy.buffer,
+    dyHalo: dy.halo,
+    dw,
+    N,
+    H,
+    W,
+    IC,
+    OC,
+    stride,
+    pad,
+  };
   const at = ['backward', stage.label, weightsInWords(shape)] as const;
   if (isWinograd(c, shape, 'backwardWeights')) {
     const scratch = c.tape.pooled('scratch', winogradBackwardWeightsScratchBytes(shape));
     c.runs.defer(...at, 'winogradBackwardWeights', { ...tensors, scratch });
   } else {
     const scratch = c.tape.pooled('scratch', convBackwardWeightsScratchBytes(shape));
-    c.runs.defer(...at, 'convBackwardWeights', { ...tensors, KH, KW, stride, scratch });
+    c.runs.defer(...at, 'convBackwardWeights', { ...tensors, KH, KW, scratch });
   }
 }
 
@@ -114,16 +133,16 @@ export function recordBackwardData(
     : convPackedBackwardDataBytes(KH, KW, IC, OC);
   const packed = c.tape.kept(`${stage.layer.name}:packed backward`, packedBytes);
   const at = ['prepare', stage.label, weightsInWords(shape)] as const;
-  const tensors = { dy, dyHalo: dy.halo, packed, dx, N: imageCount, H, W, IC, OC, pad };
+  const tensors = { dy, dyHalo: dy.halo, packed, dx, N: imageCount, H, W, IC, OC, stride, pad };
   if (winograd) {
-    c.tape.emit(...at, 'winogradPackBackwardData', { w, packed, IC, OC });
+    c.tape.emit(...at, 'winogradPackBackwardData', { w, packed, IC, OC, stride });
     const scratch = c.tape.pooled('scratch', winogradBackwardDataScratchBytes(shape));
     const all = { ...tensors, scratch };
     const filterBytes = winogradFilterBytes(OC, IC);
     c.runs.images('backward', stage.label, words, 'winogradBackwardData', all, filterBytes);
   } else {
     c.tape.emit(...at, 'convPackBackwardData', { w, packed, KH, KW, IC, OC, stride, pad });
-    const all = { ...tensors, KH, KW, stride };
+    const all = { ...tensors, KH, KW };
     c.runs.images('backward', stage.label, words, 'convBackwardData', all, packedBytes);
   }
 }

@@ -5,7 +5,8 @@ import { compareArrays } from '../../helpers/comparison.ts';
 import { logicalValues, referenceCalls, runCalls } from '../../helpers/kernel-check.ts';
 import { setUpWinograd, type WinogradCase } from '../../helpers/winograd-case.ts';
 
-const plain = { pad: 1, halos: [0, 0, 1], seed: 5 } as const;
+const plain = { stride: 1, pad: 1, halos: [0, 0, 1], seed: 5 } as const;
+const strided = { ...plain, stride: 2 } as const;
 
 /** The largest error allowed, of the root mean square of the results, on N(0, 1) data and weights. */
 const tolerance = 4e-5;
@@ -22,10 +23,13 @@ const layers: readonly WinogradCase[] = [
   { N: 2, H: 7, W: 7, IC: 256, OC: 128, ...plain },
   { N: 2, H: 4, W: 4, IC: 512, OC: 128, ...plain },
   { N: 2, H: 4, W: 4, IC: 128, OC: 512, ...plain },
+  { N: 2, H: 32, W: 32, IC: 16, OC: 32, ...strided },
+  { N: 2, H: 14, W: 14, IC: 128, OC: 256, ...strided },
+  { N: 4, H: 8, W: 8, IC: 256, OC: 128, ...strided },
 ];
 
 for (const c of layers) {
-  const name = `${c.IC} -> ${c.OC} channels, ${c.H} x ${c.W}, N ${c.N}`;
+  const name = `${c.IC} -> ${c.OC} channels, ${c.H} x ${c.W}, N ${c.N}, stride ${c.stride}`;
   test(`${name}: errors stay below 4e-5 of the root mean square, and within 8 times the direct kernel's`, (t) => {
     const { harness, calls, direct, y, dx, dw } = setUpWinograd(c);
     const reference = referenceCalls(harness, calls);
@@ -51,8 +55,9 @@ for (const c of layers) {
 test('both gradients are the adjoints of forward, to rounding', (t) => {
   for (const c of [
     ...layers.slice(0, 2),
-    { N: 3, H: 9, W: 6, IC: 20, OC: 12, pad: 0, halos: [1, 1, 2], seed: 6 } as const,
-    { N: 2, H: 5, W: 11, IC: 7, OC: 30, pad: 2, halos: [0, 2, 0], seed: 7 } as const,
+    { N: 3, H: 9, W: 6, IC: 20, OC: 12, stride: 1, pad: 0, halos: [1, 1, 2], seed: 6 } as const,
+    { N: 2, H: 5, W: 11, IC: 7, OC: 30, stride: 1, pad: 2, halos: [0, 2, 0], seed: 7 } as const,
+    { N: 3, H: 13, W: 10, IC: 7, OC: 30, stride: 2, pad: 1, halos: [1, 2, 0], seed: 8 } as const,
   ]) {
     const made = setUpWinograd(c);
     for (const build of buildNames) {

@@ -31,12 +31,27 @@ test('every 3x3 layer of stride 1 of the residual networks uses Winograd in all 
   }
 });
 
+test('the layers of stride 2 use Winograd in all passes, those with few channels in none', (t) => {
+  for (const [IC, size] of [
+    [32, 16],
+    [64, 32],
+    [128, 16],
+    [256, 8],
+  ] as const) {
+    const layer = { ...square(IC, size), OC: 2 * IC, stride: 2 };
+    for (const pass of passes) t.true(usesWinograd(layer, pass), `${IC} ${pass}`);
+  }
+  const first = { ...square(16, 32), OC: 32, stride: 2 };
+  for (const pass of passes) t.false(usesWinograd(first, pass), pass);
+});
+
 test('other kernels, strides, paddings and few channels are direct', (t) => {
   const layer = square(64, 8);
   for (const other of [
     { KH: 1, KW: 1, pad: 0 },
     { KW: 1 },
-    { stride: 2 },
+    { stride: 3 },
+    { stride: 2, pad: 0 },
     { pad: 3 },
     { IC: 3 },
     { OC: 4 },
@@ -50,14 +65,21 @@ test('tiles that lie mostly outside of the image are not worth it, nor filters f
     t.false(usesWinograd(square(64, 2), pass));
     t.false(usesWinograd(square(512, 4, 1), pass));
     t.true(usesWinograd(square(64, 7), pass));
+    t.false(usesWinograd({ ...square(256, 10), stride: 2 }, pass));
+    t.false(usesWinograd({ ...square(256, 8, 8), stride: 2 }, pass));
   }
   t.true(usesWinograd(square(32, 5), 'forward'));
   t.false(usesWinograd(square(32, 5), 'backwardWeights'));
 });
 
 test('buffers stay small: scratch below 11 MiB, packed filters below 6 times the weights', (t) => {
-  for (const [channels, size] of layers) {
-    const shape = square(channels, size, 32);
+  for (const [channels, size, stride] of [
+    ...layers.map((layer) => [...layer, 1] as const),
+    [64, 32, 2] as const,
+    [128, 16, 2] as const,
+    [256, 8, 2] as const,
+  ]) {
+    const shape = { ...square(channels, size, 32), stride };
     for (const bytes of [
       winogradScratchBytes(shape),
       winogradBackwardDataScratchBytes(shape),
@@ -68,7 +90,7 @@ test('buffers stay small: scratch below 11 MiB, packed filters below 6 times the
     const packed = winogradPackedBytes(channels, channels);
     t.true(packed < 6 * 36 * channels * channels + 16384, `${channels}: ${packed}`);
     t.log(
-      `${channels} channels, ${size} x ${size}, N 32: scratch ${winogradScratchBytes(shape) >> 10} KiB forward, ` +
+      `${channels} channels, ${size} x ${size}, stride ${stride}, N 32: scratch ${winogradScratchBytes(shape) >> 10} KiB forward, ` +
         `${winogradBackwardWeightsScratchBytes(shape) >> 10} KiB weights; packed ${packed >> 10} KiB`,
     );
   }

@@ -16,7 +16,7 @@ const tolerance = 4e-5;
  */
 function check(c: WinogradCase): void {
   const { harness, calls, y, dx, dw } = setUpWinograd(c);
-  const pixels = c.N * outputSize(c.H, 3, 1, c.pad) * outputSize(c.W, 3, 1, c.pad);
+  const pixels = c.N * outputSize(c.H, 3, c.stride, c.pad) * outputSize(c.W, 3, c.stride, c.pad);
   // A few outputs may cancel: the scale is at least that of a sum of as many random terms.
   checkCalls(harness, calls, [
     tensorOutput('y', y, tolerance, 3 * Math.sqrt(c.IC)),
@@ -25,7 +25,8 @@ function check(c: WinogradCase): void {
   ]);
 }
 
-const plain = { halos: [0, 0, 0], seed: 1 } as const;
+const plain = { stride: 1, halos: [0, 0, 0], seed: 1 } as const;
+const strided = { stride: 2, pad: 1, halos: [0, 0, 0], seed: 1 } as const;
 
 test('the three passes agree with the direct references, and both widths bit for bit', (t) => {
   t.timeout(60_000);
@@ -42,6 +43,7 @@ test('channel counts of every remainder of groups and panels', (t) => {
   for (let C = 1; C <= 40; C++) {
     check({ N: 1, H: 6, W: 5, IC: C, OC: 41 - C, pad: 1, ...plain });
     check({ N: 2, H: 4, W: 4, IC: C, OC: C, pad: 1, ...plain });
+    check({ N: 1, H: 9, W: 10, IC: C, OC: 41 - C, ...strided });
   }
   t.pass();
 });
@@ -51,12 +53,16 @@ test('several blocks of tiles, and filters of several patches', (t) => {
   check({ N: 5, H: 30, W: 17, IC: 8, OC: 24, pad: 0, ...plain });
   check({ N: 2, H: 14, W: 14, IC: 100, OC: 72, pad: 2, ...plain });
   check({ N: 9, H: 15, W: 16, IC: 36, OC: 40, pad: 1, ...plain });
+  check({ N: 3, H: 47, W: 50, IC: 20, OC: 12, ...strided });
+  check({ N: 9, H: 30, W: 32, IC: 36, OC: 40, ...strided });
   t.pass();
 });
 
 test('filters too large to be kept transformed, in one block of tiles and in several', (t) => {
   check({ N: 2, H: 5, W: 4, IC: 200, OC: 150, pad: 1, ...plain });
   check({ N: 26, H: 2, W: 2, IC: 1400, OC: 20, pad: 1, ...plain });
+  check({ N: 2, H: 9, W: 8, IC: 200, OC: 150, ...strided });
+  check({ N: 26, H: 3, W: 3, IC: 940, OC: 20, ...strided });
   t.pass();
 });
 

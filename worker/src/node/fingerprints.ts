@@ -1,11 +1,14 @@
-/** What this machine's arithmetic gives, for both arithmetics, with the kernels that gave it. */
+/** What this machine makes of a run, for both arithmetics, with the kernels that do it. */
+import { createHash } from 'node:crypto';
 import { availableParallelism } from 'node:os';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import type { Arithmetic } from '@lockstep/shared/kernels/build-name.ts';
 import type { Fingerprints } from '@lockstep/shared/protocol/numerics.ts';
 import { chooseKernels, type KernelChoice } from '../rank/kernel-choice.ts';
+import { softwareDigest } from './software-digest.ts';
 
 export interface Machine {
+  /** Of what the processor and the engine make of the kernels, and of the code: equal ones give equal bits. */
   readonly fingerprints: Fingerprints;
   /** By arithmetic; null where this machine cannot do it. */
   readonly kernels: Readonly<Record<Arithmetic, KernelChoice | null>>;
@@ -23,10 +26,15 @@ export async function examineMachine(known: KernelChoice | null = null): Promise
     }
   };
   const kernels = { fma: await choose('fma'), 'mul-add': await choose('mul-add') };
-  const fingerprints = {
-    fma: kernels.fma?.fingerprint ?? null,
-    mulAdd: kernels['mul-add']?.fingerprint ?? null,
+  const fingerprintOf = async (arithmetic: Arithmetic): Promise<string | null> => {
+    const choice = kernels[arithmetic];
+    if (choice === null) return null;
+    return createHash('sha256')
+      .update(choice.fingerprint)
+      .update(await softwareDigest(arithmetic))
+      .digest('hex');
   };
+  const fingerprints = { fma: await fingerprintOf('fma'), mulAdd: await fingerprintOf('mul-add') };
   return { kernels, fingerprints };
 }
 

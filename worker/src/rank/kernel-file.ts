@@ -20,17 +20,14 @@ export function askForRevectorization(): void {
 }
 
 /**
- * Compiles one build. The module can be posted to other threads, which then share its machine code.
+ * The bytes of one build.
  *
- * @param revectorize false leaves V8's flag as it is: 128-bit code, as in an engine without that pass
  * @throws LockstepError KERNELS_MISSING when `npm run build` has not run
  */
-export async function compileKernels(build: BuildName, revectorize = true): Promise<WebAssembly.Module> {
-  if (revectorize) askForRevectorization();
+export async function readKernels(build: BuildName): Promise<Uint8Array<ArrayBuffer>> {
   const path = fileURLToPath(import.meta.resolve(`@lockstep/shared/build/${build}.wasm`));
-  let bytes: Uint8Array<ArrayBuffer>;
   try {
-    bytes = new Uint8Array(await readFile(path));
+    return new Uint8Array(await readFile(path));
   } catch (cause) {
     throw new LockstepError(
       'KERNELS_MISSING',
@@ -40,5 +37,15 @@ export async function compileKernels(build: BuildName, revectorize = true): Prom
       cause,
     );
   }
-  return WebAssembly.compile(bytes);
+}
+
+/**
+ * Compiles one build. The module can be posted to other threads, which then share its machine code.
+ *
+ * @param revectorize false leaves V8's flag as it is: 128-bit code, as in an engine without that pass
+ * @throws LockstepError KERNELS_MISSING
+ */
+export async function compileKernels(build: BuildName, revectorize = true): Promise<WebAssembly.Module> {
+  if (revectorize) askForRevectorization();
+  return WebAssembly.compile(await readKernels(build));
 }

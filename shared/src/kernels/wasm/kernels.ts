@@ -27,3 +27,5 @@ export { tileProduct4, tileProduct6 } from './matmul-tile';
 export { tileAdd } from './tile-store';
 export { tilePeak } from './peak';
 export { tileWinogradFilter, tileWinogradFilterGradient, tileWinogradGradient, tileWinogradInput, tileWinogradOutput } from './winograd-transform';
+export { tileStridedFilter, tileStridedFilterGradient, tileStridedGradient, tileStridedInput } from './strided-transform';
+export { tileStridedOutput, tileStridedSpread } from './strided-transform';

@@ -1,14 +1,17 @@
-// Winograd convolution F(4x4, 3x3), gradient of the weights: the exact gradient of what winograd-forward.ts computes.
+// Winograd convolution of 3x3 filters, gradient of the weights: the exact gradient of what winograd-forward.ts computes.
 //
 // With V = B^T x B and P = A dy A^T for each tile: dU = sum over tiles of V^T P, element by element, and dw = G^T dU G.
+// With stride 2 several elements share a filter, and dU is the sum over them too.
 // The tiles are cut into blocks by the shape alone; a block's sum is formed in one accumulator, tile after tile, and
 // the blocks' sums are added in order.
 import { tileWeights4, tileWeights6 } from './conv-weights-tile';
 import { NR, SIX_ROWS, channelStride } from './lanes';
 import { placeTile } from './tile-store';
 import { transformInputs } from './winograd-inputs';
+import { outputs } from './winograd-forward';
 import {
-  ELEMENTS, GROUPS, TRANSFORM_BYTES, edgeBytes, planeBytes, tileBytes, transformFilterGradient, transformGradient,
+  DOWN, FILTERS, GROUPS, PLAIN, TRANSFORM_BYTES, edgeBytes, elementsAlong, filterOf, planeBytes, tileBytes,
+  transformFilterGradient, transformGradient,
 } from './winograd-tiles';
 
 /** Tiles of a block when there are many. */
@@ -41,10 +44,10 @@ function gatherPanel(from: usize, row: i32, pixel: i32, bytes: i32, rows: i32, a
 
 /**
  * P = A dy A^T for tiles first .. first + count - 1 and one panel of NR output channels from `channel` on, into p
- * [36][count][NR]. Columns beyond the padded channels are left undefined.
+ * [elements][count][NR]. Columns beyond the padded channels are left undefined.
  */
 function transformGradients(
-  dy: usize, halo: i32, N: i32, H: i32, W: i32, C: i32, channel: i32,
+  tiling: i32, dy: usize, halo: i32, N: i32, H: i32, W: i32, C: i32, channel: i32,
   first: i32, count: i32, p: usize, plane: i32, edge: usize, temporary: usize,
 ): void {
   const tilesY = (H + 3) >> 2;
@@ -64,10 +67,10 @@ function transformGradients(
     const rows = min(4, H - 4 * ty);
     const across = min(4, W - 4 * tx);
     if (rows == 4 && across == 4 && first + i != last) {
-      transformGradient(from, row, pixel, groups, p, plane, temporary);
+      transformGradient(tiling, from, row, pixel, groups, p, plane, temporary);
     } else {
       gatherPanel(from, row, pixel, bytes, rows, across, edge);
-      transformGradient(edge, 4 * bytes, bytes, groups, p, plane, temporary);
+      transformGradient(tiling, edge, 4 * bytes, bytes, groups, p, plane, temporary);
     }
     p += 4 * NR;
     if (++tx == tilesX) {
@@ -101,7 +104,7 @@ function weightProduct(
 
 /** dw [3][3][IC][..] = G^T du G for the `columns` output channels of one panel; dw: its first one. */
 function weightsOfPanel(
-  du: usize, plane: i32, dw: usize, IC: i32, OC: i32, columns: i32, edge: usize, temporary: usize,
+  tiling: i32, du: usize, plane: i32, dw: usize, IC: i32, OC: i32, columns: i32, edge: usize, temporary: usize,
 ): void {
   for (let row = 0; row < IC; row += GROUPS) {
     const rows = min(GROUPS, IC - row);
@@ -109,11 +112,11 @@ function weightsOfPanel(
       const from = du + 4 * (row * NR + j);
       const to = dw + 4 * (row * OC + j);
       if (j + 8 <= columns) {
-        transformFilterGradient(rows, from, plane, 4 * NR, to, 4 * IC * OC, 4 * OC, temporary);
+        transformFilterGradient(tiling, rows, from, plane, 4 * NR, to, 4 * IC * OC, 4 * OC, temporary);
         continue;
       }
       // Fewer than 8 columns: whole vectors aside, [3][3][rows][8], and then what belongs to the panel.
-      transformFilterGradient(rows, from, plane, 4 * NR, edge, 32 * GROUPS, 32, temporary);
+      transformFilterGradient(tiling, rows, from, plane, 4 * NR, edge, 32 * GROUPS, 32, temporary);
       for (let tap = 0; tap < 9; tap++) {
         for (let i = 0; i < rows; i++) {
           memory.copy(to + 4 * (tap * IC + i) * OC, edge + 32 * (tap * GROUPS + i), 4 * (columns - j));
@@ -124,7 +127,8 @@ function weightsOfPanel(
 }
 
 /**
- * dw [3][3][IC][OC] = gradient of the weights of a 3x3 convolution of stride 1, summed over all N images; overwritten.
+ * dw [3][3][IC][OC] = gradient of the weights of a 3x3 convolution of stride 1 or 2, summed over all N images;
+ * overwritten.
  *
  * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad.
  * dy: [N][OH + 2 dyHalo][OW + 2 dyHalo][channelStride(OC)], dyHalo any.
@@ -132,10 +136,10 @@ function weightsOfPanel(
  */
 export function winogradBackwardWeights(
   x: usize, xHalo: i32, dy: usize, dyHalo: i32, dw: usize,
-  N: i32, H: i32, W: i32, IC: i32, OC: i32, pad: i32, scratch: usize,
+  N: i32, H: i32, W: i32, IC: i32, OC: i32, stride: i32, pad: i32, scratch: usize,
 ): void {
-  const OH = H + 2 * pad - 2;
-  const OW = W + 2 * pad - 2;
+  const OH = outputs(H, stride, pad);
+  const OW = outputs(W, stride, pad);
   const tilesY = (OH + 3) >> 2;
   const tilesX = (OW + 3) >> 2;
   const tiles = N * tilesY * tilesX;
@@ -143,6 +147,9 @@ export function winogradBackwardWeights(
     memory.fill(dw, 0, 4 * 9 * IC * OC);
     return;
   }
+  const tiling = stride == 2 ? DOWN : PLAIN;
+  const along = elementsAlong(tiling);
+  const elements = along * along;
   const block = tilesOfBlock(tiles, OC);
   const single = block == tiles;
   const lanes = channelStride(IC);
@@ -152,29 +159,31 @@ export function winogradBackwardWeights(
   const duPlane = planeBytes(lanes * 4 * NR);
   const tile = scratch + TRANSFORM_BYTES;
   const edge = tile + TILE_BYTES;
-  const v = edge + edgeBytes(IC);
+  const v = edge + edgeBytes(tiling, IC);
   // Six channels are read at a time, so up to two beyond the last of V: 64 bytes lie between.
-  const p = v + ELEMENTS * vPlane + 64;
-  const allDu = p + ELEMENTS * pPlane;
+  const p = v + elements * vPlane + 64;
+  const allDu = p + elements * pPlane;
   for (let first = 0; first < tiles; first += block) {
     const count = min(block, tiles - first);
-    transformInputs(x, xHalo, N, H, W, IC, pad, tilesY, tilesX, first, count, v, vPlane, edge, scratch);
+    transformInputs(tiling, x, xHalo, N, H, W, IC, pad, tilesY, tilesX, first, count, v, vPlane, edge, scratch);
     let du = allDu;
     for (let channel = 0; channel < OC; channel += NR) {
-      transformGradients(dy, dyHalo, N, OH, OW, OC, channel, first, count, p, pPlane, edge, scratch);
-      for (let e = 0; e < ELEMENTS; e++) {
-        weightProduct(
-          count, v + e * vPlane, vTile, p + e * pPlane, du + e * duPlane, lanes, first > 0, tile,
-        );
+      transformGradients(tiling, dy, dyHalo, N, OH, OW, OC, channel, first, count, p, pPlane, edge, scratch);
+      for (let e = 0; e < elements; e++) {
+        // The sixth filter along an axis is that of all elements behind it.
+        const add = first > 0 || e / along > 5 || e % along > 5;
+        const to = du + filterOf(tiling, e) * duPlane;
+        weightProduct(count, v + e * vPlane, vTile, p + e * pPlane, to, lanes, add, tile);
       }
-      if (single) weightsOfPanel(du, duPlane, dw + 4 * channel, IC, OC, min(NR, OC - channel), edge, scratch);
-      else du += ELEMENTS * duPlane;
+      if (single) {
+        weightsOfPanel(tiling, du, duPlane, dw + 4 * channel, IC, OC, min(NR, OC - channel), edge, scratch);
+      } else du += FILTERS * duPlane;
     }
   }
   if (single) return;
   let du = allDu;
   for (let channel = 0; channel < OC; channel += NR) {
-    weightsOfPanel(du, duPlane, dw + 4 * channel, IC, OC, min(NR, OC - channel), edge, scratch);
-    du += ELEMENTS * duPlane;
+    weightsOfPanel(tiling, du, duPlane, dw + 4 * channel, IC, OC, min(NR, OC - channel), edge, scratch);
+    du += FILTERS * duPlane;
   }
 }

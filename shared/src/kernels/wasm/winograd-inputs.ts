@@ -1,45 +1,51 @@
 // Transforming a block of tiles of an activation, shared by the passes.
 import { channelStride } from './lanes';
-import { gatherTile, groupsOf, tileBytes, transformInput } from './winograd-tiles';
+import { gatherTile, groupsOf, inputStep, inputsAlong, tileBytes, transformInput } from './winograd-tiles';
 
 /**
- * V = B^T d B for tiles first .. first + count - 1 of x, into v [36][count][tileBytes], `plane` bytes from element to
- * element.
+ * V = B^T d B for tiles first .. first + count - 1 of x, into v [elements][count][tileBytes], `plane` bytes from element
+ * to element.
  *
- * x: [N][H + 2 halo][W + 2 halo][channelStride(C)]. Tile (ty, tx) of an image begins at pixel (4 ty - pad, 4 tx - pad);
- * tiles are numbered image by image, row by row. Tiles that reach beyond the halo go through `edge`, filled up with
- * zeros.
+ * x: [N][H + 2 halo][W + 2 halo][channelStride(C)]. Tile (ty, tx) of an image begins at pixel (step ty - pad,
+ * step tx - pad); tiles are numbered image by image, row by row. Tiles that reach beyond the halo go through `edge`, filled
+ * up with zeros.
  */
 export function transformInputs(
-  x: usize, halo: i32, N: i32, H: i32, W: i32, C: i32, pad: i32, tilesY: i32, tilesX: i32,
+  tiling: i32, x: usize, halo: i32, N: i32, H: i32, W: i32, C: i32, pad: i32, tilesY: i32, tilesX: i32,
   first: i32, count: i32, v: usize, plane: i32, edge: usize, temporary: usize,
 ): void {
   const pixel = 4 * channelStride(C);
   const row = (W + 2 * halo) * pixel;
   const imageBytes = (H + 2 * halo) * row;
-  const step = tileBytes(C);
+  const tileStep = tileBytes(C);
   const groups = groupsOf(C);
+  const size = inputsAlong(tiling);
+  const step = inputStep(tiling);
   // The last group of 8 may read 4 channels of the next pixel: harmless lanes, but the tensor's last pixel has no next
   // one.
-  const last = (pixel & 16) != 0 ? N * tilesY * tilesX - 1 : -1;
+  const short = (pixel & 16) != 0;
   let ty = (first / tilesX) % tilesY;
   let tx = first % tilesX;
-  let image = x + first / (tilesY * tilesX) * imageBytes + halo * (row + pixel);
+  let n = first / (tilesY * tilesX);
+  let image = x + n * imageBytes + halo * (row + pixel);
   for (let i = 0; i < count; i++) {
-    const top = 4 * ty - pad;
-    const left = 4 * tx - pad;
-    const inside = top >= -halo && left >= -halo && top + 6 <= H + halo && left + 6 <= W + halo;
-    if (inside && first + i != last) {
-      transformInput(image + top * row + left * pixel, row, pixel, groups, v, plane, temporary);
+    const top = step * ty - pad;
+    const left = step * tx - pad;
+    const below = H + halo - (top + size);
+    const beside = W + halo - (left + size);
+    const last = short && n == N - 1 && below <= 0 && beside <= 0;
+    if (top >= -halo && left >= -halo && below >= 0 && beside >= 0 && !last) {
+      transformInput(tiling, image + top * row + left * pixel, row, pixel, groups, v, plane, temporary);
     } else {
-      gatherTile(image, row, pixel, halo, H, W, top, left, edge);
-      transformInput(edge, 6 * pixel, pixel, groups, v, plane, temporary);
+      gatherTile(image, row, pixel, halo, H, W, top, left, size, edge);
+      transformInput(tiling, edge, size * pixel, pixel, groups, v, plane, temporary);
     }
-    v += step;
+    v += tileStep;
     if (++tx == tilesX) {
       tx = 0;
       if (++ty == tilesY) {
         ty = 0;
+        n += 1;
         image += imageBytes;
       }
     }

@@ -6,14 +6,14 @@
 import { convPackBackwardData } from './conv-backward-data';
 import { convPackForward } from './conv-forward';
 import { NR, channelStride } from './lanes';
-import { ELEMENTS, GROUPS, planeBytes, transformFilter } from './winograd-tiles';
+import { DOWN, FILTERS, GROUPS, PLAIN, planeBytes, transformFilter } from './winograd-tiles';
 
 /** U of more floats than this, 4 MiB, is not kept. */
 const LARGEST_KEPT: i32 = 1048576;
 
 /** Whether packed filters are kept transformed; the same in both widths. */
 export function keepsTransformed(depth: i32, columns: i32): bool {
-  return ELEMENTS * channelStride(depth) * ((columns + 15) & ~15) <= LARGEST_KEPT;
+  return FILTERS * channelStride(depth) * ((columns + 15) & ~15) <= LARGEST_KEPT;
 }
 
 /** Bytes of one packed panel before its transform: [9][channelStride(depth)][NR]. */
@@ -27,12 +27,14 @@ export function rawPanelBytes(depth: i32): i32 {
  * Transforms one panel [9][channelStride(depth)][NR] into u [36][channelStride(depth)][NR], `plane` bytes between
  * elements.
  */
-export function transformPanel(raw: usize, depth: i32, u: usize, plane: i32, temporary: usize): void {
+export function transformPanel(
+  tiling: i32, raw: usize, depth: i32, u: usize, plane: i32, temporary: usize,
+): void {
   const rows = channelStride(depth);
   for (let row = 0; row < rows; row += GROUPS) {
     const count = min(GROUPS, rows - row);
     for (let j = 0; j < NR; j += 8) {
-      transformFilter(count, raw + 4 * j, 4 * NR * rows, 4 * NR, u + 4 * j, plane, 4 * NR, temporary);
+      transformFilter(tiling, count, raw + 4 * j, 4 * NR * rows, 4 * NR, u + 4 * j, plane, 4 * NR, temporary);
     }
     raw += 4 * NR * GROUPS;
     u += 4 * NR * GROUPS;
@@ -40,21 +42,21 @@ export function transformPanel(raw: usize, depth: i32, u: usize, plane: i32, tem
 }
 
 /** Transforms all panels at raw into packed [panels][36][channelStride(depth)][NR]. */
-function transformPanels(raw: usize, depth: i32, columns: i32, packed: usize): void {
+function transformPanels(tiling: i32, raw: usize, depth: i32, columns: i32, packed: usize): void {
   const plane = planeBytes(4 * NR * channelStride(depth));
   const panels = (columns + NR - 1) / NR;
   const temporary = raw + panels * rawPanelBytes(depth);
   for (let panel = 0; panel < panels; panel++) {
-    transformPanel(raw, depth, packed, plane, temporary);
+    transformPanel(tiling, raw, depth, packed, plane, temporary);
     raw += rawPanelBytes(depth);
-    packed += ELEMENTS * plane;
+    packed += FILTERS * plane;
   }
 }
 
 /** Where raw panels go: into `packed` itself, or behind the transformed ones. */
 function rawPanels(packed: usize, depth: i32, columns: i32): usize {
   if (!keepsTransformed(depth, columns)) return packed;
-  return packed + (columns + NR - 1) / NR * ELEMENTS * planeBytes(4 * NR * channelStride(depth));
+  return packed + (columns + NR - 1) / NR * FILTERS * planeBytes(4 * NR * channelStride(depth));
 }
 
 /**
@@ -62,18 +64,18 @@ function rawPanels(packed: usize, depth: i32, columns: i32): usize {
  * an odd number of cache lines long, or [ceil(OC / NR)][9][channelStride(IC)][NR]; zero where there is no channel.
  * `winogradPackedBytes(IC, OC)` counts scratch behind the last panel.
  */
-export function winogradPackForward(w: usize, packed: usize, IC: i32, OC: i32): void {
+export function winogradPackForward(w: usize, packed: usize, IC: i32, OC: i32, stride: i32): void {
   const raw = rawPanels(packed, IC, OC);
   convPackForward(w, raw, 3, 3, IC, OC);
-  if (raw != packed) transformPanels(raw, IC, OC, packed);
+  if (raw != packed) transformPanels(stride == 2 ? DOWN : PLAIN, raw, IC, OC, packed);
 }
 
 /**
  * Packs w [3][3][IC][OC] for winogradBackwardData: the rotated and transposed filters, as above with IC and OC
  * exchanged. `winogradPackedBackwardDataBytes(IC, OC)` counts scratch behind the last panel.
  */
-export function winogradPackBackwardData(w: usize, packed: usize, IC: i32, OC: i32): void {
+export function winogradPackBackwardData(w: usize, packed: usize, IC: i32, OC: i32, stride: i32): void {
   const raw = rawPanels(packed, OC, IC);
   convPackBackwardData(w, raw, 3, 3, IC, OC, 1, 1);
-  if (raw != packed) transformPanels(raw, OC, IC, packed);
+  if (raw != packed) transformPanels(stride == 2 ? DOWN : PLAIN, raw, OC, IC, packed);
 }

@@ -1,18 +1,63 @@
 // Two-dimensional Winograd transforms of one tile, the sizes of their buffers, and tiles that hang over an image's
 // edge.
 //
-// An image is cut into tiles of 4 x 4 outputs, each from 6 x 6 inputs. A transformed tile has 36 elements for each
-// channel; each element has its own plane, because each is one matrix product over the channels. `winograd-geometry.ts`
-// repeats the sizes.
+// An image is cut into tiles. A transformed tile has 36 or 81 elements for each channel; each element has its own plane,
+// because each is one matrix product over the channels. `winograd-geometry.ts` repeats the sizes.
 import { channelStride } from './lanes';
+import {
+  tileStridedFilter, tileStridedFilterGradient, tileStridedGradient, tileStridedInput, tileStridedOutput,
+  tileStridedSpread,
+} from './strided-transform';
 import {
   tileWinogradFilter, tileWinogradFilterGradient, tileWinogradGradient, tileWinogradInput, tileWinogradOutput,
 } from './winograd-transform';
 
-/** Elements of a transformed tile. */
+/** How an image is cut into tiles. Stride 1: 4 x 4 outputs from 6 x 6 inputs; its input's gradient is the same. */
+export const PLAIN: i32 = 0;
+/** Stride 2: 4 x 4 outputs from 9 x 9 inputs. */
+export const DOWN: i32 = 1;
+/** Stride 2, gradient of the input: 8 x 8 of it from 5 x 5 gradients of the output. */
+export const UP: i32 = 2;
+
+/** Elements of a tile along one axis. */
 // @ts-ignore: decorator
 @inline
-export const ELEMENTS: i32 = 36;
+export function elementsAlong(tiling: i32): i32 {
+  return tiling == PLAIN ? 6 : 9;
+}
+
+/** Pixels that a tile is computed from, along one axis. */
+// @ts-ignore: decorator
+@inline
+export function inputsAlong(tiling: i32): i32 {
+  return tiling == PLAIN ? 6 : tiling == DOWN ? 9 : 5;
+}
+
+/** Pixels between the inputs of neighbouring tiles. */
+// @ts-ignore: decorator
+@inline
+export function inputStep(tiling: i32): i32 {
+  return tiling == DOWN ? 8 : 4;
+}
+
+/** Pixels that a tile yields, along one axis. */
+// @ts-ignore: decorator
+@inline
+export function outputsAlong(tiling: i32): i32 {
+  return tiling == UP ? 8 : 4;
+}
+
+/** Elements of a transformed filter: with stride 2, those of the pixels in between have one in common. */
+// @ts-ignore: decorator
+@inline
+export const FILTERS: i32 = 36;
+
+/** The element of the filter that element e of a tile is multiplied with. */
+// @ts-ignore: decorator
+@inline
+export function filterOf(tiling: i32, e: i32): i32 {
+  return tiling == PLAIN ? e : 6 * min(e / 9, 5) + min(e % 9, 5);
+}
 
 /**
  * Groups of 8 channels (or of 8 filters) that one transform takes at once: half-transformed, they fit the first-level
@@ -22,12 +67,12 @@ export const ELEMENTS: i32 = 36;
 @inline
 export const GROUPS: i32 = 8;
 
-/** Scratch of every transform here: GROUPS half-transformed blocks of 36 x 8 floats at most. */
+/** Scratch of every transform here: GROUPS half-transformed blocks of 81 x 8 floats at most. */
 // @ts-ignore: decorator
 @inline
-export const TRANSFORM_BYTES: i32 = 9216;
+export const TRANSFORM_BYTES: i32 = 20736;
 
-/** An odd number of cache lines, so that the 36 planes do not meet in the same sets of a cache. */
+/** An odd number of cache lines, so that the planes of the elements do not meet in the same sets of a cache. */
 // @ts-ignore: decorator
 @inline
 export function planeBytes(bytes: i32): i32 {
@@ -52,33 +97,54 @@ export function groupsOf(channels: i32): i32 {
   return (channels + 7) >> 3;
 }
 
-/** B^T d B of 6 x 6 pixels at x into v, `plane` bytes from element to element. Channels in whole groups of 8. */
+/** B^T d B of the pixels at x into v, `plane` bytes from element to element. Channels in whole groups of 8. */
 export function transformInput(
-  x: usize, xRow: i32, xPixel: i32, groups: i32, v: usize, plane: i32, temporary: usize,
+  tiling: i32, x: usize, xRow: i32, xPixel: i32, groups: i32, v: usize, plane: i32, temporary: usize,
 ): void {
   for (; groups > 0; groups -= GROUPS) {
     const count = min(GROUPS, groups);
-    tileWinogradInput(count, 6, x, xRow, xPixel, 32, temporary, 192, 32, 1152);
-    tileWinogradInput(count, 6, temporary, 32, 192, 1152, v, plane, 6 * plane, 32);
+    if (tiling == PLAIN) {
+      tileWinogradInput(count, 6, x, xRow, xPixel, 32, temporary, 192, 32, 1152);
+      tileWinogradInput(count, 6, temporary, 32, 192, 1152, v, plane, 6 * plane, 32);
+    } else if (tiling == DOWN) {
+      tileStridedInput(count, 9, x, 2 * xRow, xRow, xPixel, 32, temporary, 288, 32, 2592);
+      tileStridedInput(count, 9, temporary, 64, 32, 288, 2592, v, plane, 9 * plane, 32);
+    } else {
+      tileStridedInput(count, 5, x, xRow, 0, xPixel, 32, temporary, 160, 32, 1440);
+      tileStridedInput(count, 9, temporary, 32, 0, 160, 1440, v, plane, 9 * plane, 32);
+    }
     x += 32 * GROUPS;
     v += 32 * GROUPS;
   }
 }
 
-/** A^T m A of the 36 elements at m into 4 x 4 pixels at y, for at most GROUPS groups of 8 channels. */
+/** A^T m A of the elements at m into the pixels at y, for at most GROUPS groups of 8 channels. */
 export function transformOutput(
-  m: usize, plane: i32, groups: i32, y: usize, yRow: i32, yPixel: i32, temporary: usize,
+  tiling: i32, m: usize, plane: i32, groups: i32, y: usize, yRow: i32, yPixel: i32, temporary: usize,
 ): void {
-  tileWinogradOutput(groups, 6, m, 6 * plane, plane, 32, temporary, 192, 32, 768);
-  tileWinogradOutput(groups, 4, temporary, 32, 192, 768, y, yPixel, yRow, 32);
+  if (tiling == PLAIN) {
+    tileWinogradOutput(groups, 6, m, 6 * plane, plane, 32, temporary, 192, 32, 768);
+    tileWinogradOutput(groups, 4, temporary, 32, 192, 768, y, yPixel, yRow, 32);
+  } else if (tiling == DOWN) {
+    tileStridedOutput(groups, 9, m, 9 * plane, plane, 32, temporary, 288, 32, 1152);
+    tileStridedOutput(groups, 4, temporary, 32, 288, 1152, y, yPixel, yRow, 32);
+  } else {
+    tileStridedSpread(groups, 9, m, 9 * plane, plane, 32, temporary, 288, 32, 2304);
+    tileStridedSpread(groups, 8, temporary, 32, 288, 2304, y, yPixel, yRow, 32);
+  }
 }
 
-/** A dy A^T of 4 x 4 pixels at dy into p, for at most GROUPS groups of 8 channels. */
+/** A dy A^T of 4 x 4 pixels at dy into p, for at most GROUPS groups of 8 channels; PLAIN or DOWN. */
 export function transformGradient(
-  dy: usize, dyRow: i32, dyPixel: i32, groups: i32, p: usize, plane: i32, temporary: usize,
+  tiling: i32, dy: usize, dyRow: i32, dyPixel: i32, groups: i32, p: usize, plane: i32, temporary: usize,
 ): void {
-  tileWinogradGradient(groups, 4, dy, dyRow, dyPixel, 32, temporary, 128, 32, 768);
-  tileWinogradGradient(groups, 6, temporary, 32, 128, 768, p, plane, 6 * plane, 32);
+  if (tiling == PLAIN) {
+    tileWinogradGradient(groups, 4, dy, dyRow, dyPixel, 32, temporary, 128, 32, 768);
+    tileWinogradGradient(groups, 6, temporary, 32, 128, 768, p, plane, 6 * plane, 32);
+  } else {
+    tileStridedGradient(groups, 4, dy, dyRow, dyPixel, 32, temporary, 128, 32, 1152);
+    tileStridedGradient(groups, 9, temporary, 32, 128, 1152, p, plane, 9 * plane, 32);
+  }
 }
 
 /**
@@ -86,48 +152,59 @@ export function transformGradient(
  * places and wRow between input channels, into u with `plane` bytes between elements and uRow between input channels.
  */
 export function transformFilter(
-  rows: i32, w: usize, wTap: i32, wRow: i32, u: usize, plane: i32, uRow: i32, temporary: usize,
+  tiling: i32, rows: i32, w: usize, wTap: i32, wRow: i32, u: usize, plane: i32, uRow: i32, temporary: usize,
 ): void {
-  tileWinogradFilter(rows, 3, w, 3 * wTap, wTap, wRow, temporary, 96, 32, 576);
-  tileWinogradFilter(rows, 6, temporary, 32, 96, 576, u, plane, 6 * plane, uRow);
+  if (tiling == PLAIN) {
+    tileWinogradFilter(rows, 3, w, 3 * wTap, wTap, wRow, temporary, 96, 32, 576);
+    tileWinogradFilter(rows, 6, temporary, 32, 96, 576, u, plane, 6 * plane, uRow);
+  } else {
+    tileStridedFilter(rows, 3, w, 3 * wTap, wTap, wRow, temporary, 96, 32, 576);
+    tileStridedFilter(rows, 6, temporary, 32, 96, 576, u, plane, 6 * plane, uRow);
+  }
 }
 
 /** G^T du G, the other way round: du as u above, dw as w above. */
 export function transformFilterGradient(
-  rows: i32, du: usize, plane: i32, duRow: i32, dw: usize, dwTap: i32, dwRow: i32, temporary: usize,
+  tiling: i32, rows: i32, du: usize, plane: i32, duRow: i32, dw: usize, dwTap: i32, dwRow: i32, temporary: usize,
 ): void {
-  tileWinogradFilterGradient(rows, 6, du, 6 * plane, plane, duRow, temporary, 192, 32, 576);
-  tileWinogradFilterGradient(rows, 3, temporary, 32, 192, 576, dw, dwTap, 3 * dwTap, dwRow);
-}
-
-/**
- * Copies 6 x 6 pixels from (top, left) of an image to out [6][6][pixel bytes], zeros where the image has none.
- *
- * image: its pixel (0, 0); pixels exist from (-halo, -halo) to (H + halo - 1, W + halo - 1).
- */
-export function gatherTile(
-  image: usize, row: i32, pixel: i32, halo: i32, H: i32, W: i32, top: i32, left: i32, out: usize,
-): void {
-  const first = min(6, max(0, -halo - left));
-  const end = max(first, min(6, W + halo - left));
-  for (let y = top; y < top + 6; y++) {
-    if (y < -halo || y >= H + halo) {
-      memory.fill(out, 0, 6 * pixel);
-    } else {
-      if (first > 0) memory.fill(out, 0, first * pixel);
-      memory.copy(out + first * pixel, image + y * row + (left + first) * pixel, (end - first) * pixel);
-      if (end < 6) memory.fill(out + end * pixel, 0, (6 - end) * pixel);
-    }
-    out += 6 * pixel;
+  if (tiling == PLAIN) {
+    tileWinogradFilterGradient(rows, 6, du, 6 * plane, plane, duRow, temporary, 192, 32, 576);
+    tileWinogradFilterGradient(rows, 3, temporary, 32, 192, 576, dw, dwTap, 3 * dwTap, dwRow);
+  } else {
+    tileStridedFilterGradient(rows, 6, du, 6 * plane, plane, duRow, temporary, 192, 32, 576);
+    tileStridedFilterGradient(rows, 3, temporary, 32, 192, 576, dw, dwTap, 3 * dwTap, dwRow);
   }
 }
 
 /**
- * Bytes for one gathered tile of 6 x 6 pixels, for 4 x 4 pixels of one panel, or for 9 x 8 x 8 weights, whichever is
- * most; a transform may read 16 bytes beyond.
+ * Copies size x size pixels from (top, left) of an image to out [size][size][pixel bytes], zeros where the image has none.
+ *
+ * image: its pixel (0, 0); pixels exist from (-halo, -halo) to (H + halo - 1, W + halo - 1).
+ */
+export function gatherTile(
+  image: usize, row: i32, pixel: i32, halo: i32, H: i32, W: i32, top: i32, left: i32, size: i32, out: usize,
+): void {
+  const first = min(size, max(0, -halo - left));
+  const end = max(first, min(size, W + halo - left));
+  for (let y = top; y < top + size; y++) {
+    if (y < -halo || y >= H + halo) {
+      memory.fill(out, 0, size * pixel);
+    } else {
+      if (first > 0) memory.fill(out, 0, first * pixel);
+      memory.copy(out + first * pixel, image + y * row + (left + first) * pixel, (end - first) * pixel);
+      if (end < size) memory.fill(out + end * pixel, 0, (size - end) * pixel);
+    }
+    out += size * pixel;
+  }
+}
+
+/**
+ * Bytes for one gathered tile of inputs, for 8 x 8 pixels of one panel, or for 9 x 8 x 8 weights, whichever is most; a
+ * transform may read 16 bytes beyond.
  */
 // @ts-ignore: decorator
 @inline
-export function edgeBytes(channels: i32): i32 {
-  return (max(ELEMENTS * 4 * channelStride(channels), 2304) + 127) & ~63;
+export function edgeBytes(tiling: i32, channels: i32): i32 {
+  const pixels = inputsAlong(tiling) * inputsAlong(tiling);
+  return (max(4 * pixels * channelStride(channels), 4096) + 127) & ~63;
 }
