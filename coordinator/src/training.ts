@@ -2,8 +2,9 @@
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import { type Recipe, recipeSha256 } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
+import { fingerprintOf } from '@lockstep/worker/node/fingerprints.ts';
 import { evaluateSplit, type SplitFigures } from './evaluation.ts';
-import type { ResumePoint } from './checkpoint/resume.ts';
+import { otherNumerics, type ResumePoint } from './checkpoint/resume.ts';
 import type { WorkEnd } from './cluster/workforce.ts';
 import { writeCheckpoint } from './checkpoint/writer.ts';
 import { type Baseline, measureBaseline } from './metrics/baseline.ts';
@@ -82,6 +83,7 @@ class Training {
   private readonly record: TrainingRecord;
   private readonly perEpoch: number;
   private readonly begun = performance.now();
+  private numerics = '';
   private savedStep = -1;
   private savedAt = performance.now();
   private savedPath: string | null = null;
@@ -101,6 +103,7 @@ class Training {
   async start(): Promise<void> {
     const { recipe, dataset, threads, resume } = this.options;
     const { truth, model, layout, kernels, arenaBytes, storeBytes } = this.session;
+    this.numerics = await fingerprintOf(kernels);
     if (resume) {
       const { checkpoint } = resume;
       const state = stateNames(recipe.optimizer).map((name) => checkpoint.optimizer[name] as Float32Array);
@@ -108,6 +111,8 @@ class Training {
       this.savedStep = checkpoint.step;
       this.savedPath = resume.path;
       this.listen({ type: 'notice', text: `Resumed: ${resume.reason}.` });
+      const warning = otherNumerics(checkpoint.numerics, this.numerics);
+      if (warning !== null) this.listen({ type: 'notice', text: warning });
     } else {
       truth.begin(recipe.seed);
     }
@@ -194,6 +199,7 @@ class Training {
       optimizerSteps: truth.updates,
       weightsSha256: truth.weightsSha256(),
       lossHistory: this.record.lossHistory(),
+      numerics: this.numerics,
     };
     const path = await writeCheckpoint(runDirectory, checkpoint, { keep });
     this.savedStep = truth.step;

@@ -4,13 +4,14 @@ import { spawn } from 'node:child_process';
 import { readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import test from 'ava';
-import { withFolder } from '../helpers/checkpoint-sample.ts';
+import { alterManifest, withFolder } from '../helpers/checkpoint-sample.ts';
 import { endless } from '../helpers/cluster.ts';
 import { binary } from '../helpers/command-line.ts';
 import {
   bare,
   type RunningTraining,
   savedSteps,
+  trainEvents,
   trainResult,
   trainUntil,
 } from '../helpers/training-process.ts';
@@ -56,6 +57,20 @@ test.serial('a run continued with more epochs equals one that had them from the 
     await weightsOf([...recipe, '--epochs', '1', '--out', run]);
     const longer = await weightsOf(['--resume', run, '--epochs', '2']);
     t.is(longer, await weightsOf([...recipe, '--epochs', '2', '--out', join(folder, 'straight')]));
+  }),
+);
+
+test.serial('a checkpoint that other code has computed goes on, and the user is told', (t) =>
+  withFolder(async (folder) => {
+    const notices = async (): Promise<string> => {
+      const events = await trainEvents(['--resume', folder, '--steps', '6', ...quiet]);
+      return events.map((event) => (event.type === 'notice' ? event.text : '')).join(' ');
+    };
+    await weightsOf([...recipe, '--steps', '4', '--out', folder]);
+    const manifest = join(folder, 'checkpoint-00000004', 'manifest.json');
+    await alterManifest(manifest, (it) => Object.assign(it, { numerics: '0'.repeat(64) }), true);
+    t.regex(await notices(), /goes on after step 4.*another version of Lockstep.*000000000000/);
+    t.notRegex(await notices(), /another version/, 'the next one is this version’s own');
   }),
 );
 

@@ -1,10 +1,10 @@
 /** Small checkpoints for tests: the contents follow from the step, so that a reader can be checked. */
 
 import { createHash } from 'node:crypto';
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { Checkpoint } from '@lockstep/coordinator/checkpoint/checkpoint.ts';
+import { type Checkpoint, manifestSha256 } from '@lockstep/coordinator/checkpoint/checkpoint.ts';
 import { parseRecipe, type RecipeInput } from '@lockstep/shared/recipe.ts';
 
 /** A checkpoint of `size` weights in shared memory, as a real run has them. */
@@ -24,7 +24,20 @@ export function sampleCheckpoint(step: number, size = 1000, recipe: RecipeInput 
     optimizerSteps: step,
     weightsSha256: createHash('sha256').update(new Uint8Array(weights.buffer)).digest('hex'),
     lossHistory: new Float32Array([2.3, 2.2]),
+    numerics: 'f'.repeat(64),
   };
+}
+
+/** Rewrites a manifest; `seal` recomputes its hash, as somebody who means it would. */
+export async function alterManifest(
+  file: string,
+  change: (manifest: Record<string, unknown>) => void,
+  seal: boolean,
+): Promise<void> {
+  const manifest = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>;
+  change(manifest);
+  if (seal) manifest['manifestSha256'] = manifestSha256(manifest);
+  await writeFile(file, JSON.stringify(manifest));
 }
 
 /** Runs a test in a folder of its own that is gone afterwards. */

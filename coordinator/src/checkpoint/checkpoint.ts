@@ -22,11 +22,15 @@ export interface Checkpoint {
   readonly weightsSha256: string;
   /** Mean loss of the steps so far, oldest first, for charts. */
   readonly lossHistory?: Float32Array;
+  /** Fingerprint of the machine and the code that computed the last step; absent from the first version's checkpoints. */
+  readonly numerics?: string;
 }
 
 export const checkpointFormat = 'lockstep-checkpoint';
 /** Raised when a reader of the old version would misunderstand the new one. */
-export const checkpointVersion = 1;
+export const checkpointVersion = 2;
+/** The first version had no `numerics`. */
+export const readableVersions: readonly number[] = [1, checkpointVersion];
 export const manifestFile = 'manifest.json';
 
 const sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -46,13 +50,14 @@ export type TensorEntry = z.output<typeof tensorSchema>;
 
 export const manifestSchema = z.strictObject({
   format: z.literal(checkpointFormat),
-  version: z.literal(checkpointVersion),
+  version: z.literal(readableVersions),
   recipe: z.record(z.string(), z.unknown()),
   recipeSha256: sha256,
   step: count,
   samples: count,
   optimizerSteps: count,
   weightsSha256: sha256,
+  numerics: sha256.optional(),
   /** When it was written, ISO 8601: which of two checkpoints is the newer one. */
   writtenAt: z.iso.datetime(),
   tensors: z.array(tensorSchema).min(1).max(64),

@@ -75,5 +75,6 @@ async function readWhole(path: string): Promise<Checkpoint> {
     optimizerSteps: manifest.optimizerSteps,
     weightsSha256: manifest.weightsSha256,
     ...(lossHistory === undefined ? {} : { lossHistory }),
+    ...(manifest.numerics === undefined ? {} : { numerics: manifest.numerics }),
   };
 }

@@ -85,6 +85,18 @@ function tooShort(steps: number, done: number): LockstepError {
   );
 }
 
+/**
+ * What to tell when a checkpoint goes on with other arithmetic or other code than it was made with; null when there is
+ * nothing to tell, or a checkpoint of the first version does not say.
+ */
+export function otherNumerics(kept: string | undefined, own: string): string | null {
+  if (kept === undefined || kept === own) return null;
+  return (
+    `The checkpoint was computed by another version of Lockstep or by a machine with other arithmetic ` +
+    `(${kept.slice(0, 12)}, here ${own.slice(0, 12)}): the run goes on, but not to the bits of one that was never interrupted.`
+  );
+}
+
 /** What `--resume` came to. */
 export interface ResumeOutcome {
   readonly recipe: Recipe;

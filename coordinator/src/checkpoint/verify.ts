@@ -4,11 +4,11 @@ import { readFile, stat } from 'node:fs/promises';
 import { join } from 'node:path';
 import {
   checkpointFormat,
-  checkpointVersion,
   type Manifest,
   manifestFile,
   manifestSchema,
   manifestSha256,
+  readableVersions,
   type TensorEntry,
 } from './checkpoint.ts';
 import { readHashed, systemCode } from './disk.ts';
@@ -60,10 +60,10 @@ export async function readManifest(path: string): Promise<Manifest> {
   if (record['format'] !== checkpointFormat) {
     throw new Damage(manifestFile, `format '${checkpointFormat}'`, `'${String(record['format'])}'`);
   }
-  if (record['version'] !== checkpointVersion) {
+  if (!readableVersions.some((version) => version === record['version'])) {
     throw new Damage(
       manifestFile,
-      `format version ${checkpointVersion}`,
+      `format version ${readableVersions.join(' or ')}`,
       `version ${String(record['version'])}`,
     );
   }

@@ -135,6 +135,7 @@ async function fill(folder: string, checkpoint: Checkpoint, now: number): Promis
     samples: checkpoint.samples,
     optimizerSteps: checkpoint.optimizerSteps,
     weightsSha256: checkpoint.weightsSha256,
+    ...(checkpoint.numerics === undefined ? {} : { numerics: checkpoint.numerics }),
     writtenAt: new Date(now).toISOString(),
     tensors,
   };

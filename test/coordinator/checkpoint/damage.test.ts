@@ -1,13 +1,12 @@
 import { spawn } from 'node:child_process';
 import { appendFile, readdir, readFile, rm, symlink, truncate, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import { manifestSha256 } from '@lockstep/coordinator/checkpoint/checkpoint.ts';
 import { readCheckpoint } from '@lockstep/coordinator/checkpoint/reader.ts';
 import { findNewestCheckpoint } from '@lockstep/coordinator/checkpoint/search.ts';
 import { writeCheckpoint } from '@lockstep/coordinator/checkpoint/writer.ts';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import test, { type ExecutionContext } from 'ava';
-import { sampleCheckpoint, withFolder } from '../../helpers/checkpoint-sample.ts';
+import { alterManifest, sampleCheckpoint, withFolder } from '../../helpers/checkpoint-sample.ts';
 
 const files = [
   'manifest.json',
@@ -55,19 +54,9 @@ for (const file of files) {
   }
 }
 
-/** Rewrites the manifest; `seal` recomputes its hash, as somebody who means it would. */
-function altered(change: (manifest: Record<string, unknown>) => void, seal: boolean) {
-  return async (file: string) => {
-    const manifest = JSON.parse(await readFile(file, 'utf8')) as Record<string, unknown>;
-    change(manifest);
-    if (seal) manifest['manifestSha256'] = manifestSha256(manifest);
-    await writeFile(file, JSON.stringify(manifest));
-  };
-}
-
 const alterations: Record<string, (manifest: Record<string, unknown>) => void> = {
   'another step': (m) => Object.assign(m, { step: 21 }),
-  'a newer version': (m) => Object.assign(m, { version: 2 }),
+  'a newer version': (m) => Object.assign(m, { version: 3 }),
   'another format': (m) => Object.assign(m, { format: 'something' }),
   'another recipe': (m) => Object.assign(m, { recipe: { lr: 3 } }),
   'a field missing': (m) => delete m['samples'],
@@ -83,13 +72,28 @@ const alterations: Record<string, (manifest: Record<string, unknown>) => void> =
 
 for (const [what, change] of Object.entries(alterations)) {
   test(`a manifest with ${what} is refused`, (t) =>
-    expectRefusal(t, 'manifest.json', altered(change, false)));
+    expectRefusal(t, 'manifest.json', (file) => alterManifest(file, change, false)));
 }
 
 test('a sealed manifest with a path outside its folder is refused', (t) => {
   const change = alterations['a file outside its folder'] ?? t.fail;
-  return expectRefusal(t, 'manifest.json', altered(change, true));
+  return expectRefusal(t, 'manifest.json', (file) => alterManifest(file, change, true));
 });
+
+test('a checkpoint of the first version is read; it does not say who computed it', (t) =>
+  withFolder(async (folder) => {
+    const path = await writeCheckpoint(folder, sampleCheckpoint(10), { keep: 3 });
+    await alterManifest(
+      join(path, 'manifest.json'),
+      (manifest) => {
+        manifest['version'] = 1;
+        delete manifest['numerics'];
+      },
+      true,
+    );
+    const { numerics, step } = await readCheckpoint(path);
+    t.deepEqual([numerics, step], [undefined, 10]);
+  }));
 
 test('without a whole one beside it, the advice is to start again', (t) =>
   withFolder(async (folder) => {

@@ -1,6 +1,6 @@
 import { truncate } from 'node:fs/promises';
 import { join } from 'node:path';
-import { decideResume, resumeRun } from '@lockstep/coordinator/checkpoint/resume.ts';
+import { decideResume, otherNumerics, resumeRun } from '@lockstep/coordinator/checkpoint/resume.ts';
 import { defaultRunDirectory } from '@lockstep/coordinator/checkpoint/run-directory.ts';
 import { writeCheckpoint } from '@lockstep/coordinator/checkpoint/writer.ts';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
@@ -41,6 +41,13 @@ test('a length that is already passed is refused', (t) => {
   const decision = decideResume(at(20), { steps: 19 });
   t.true(decision.kind === 'refused' && decision.error.code === 'RECIPE_MISMATCH');
   t.is(decideResume(at(20), { steps: 20 }).kind, 'resume');
+});
+
+test('other arithmetic or other code than the checkpoint’s is told, an old checkpoint does not say', (t) => {
+  const [one, other] = ['a'.repeat(64), 'b'.repeat(64)];
+  t.is(otherNumerics(one, one), null);
+  t.is(otherNumerics(undefined, one), null);
+  t.regex(otherNumerics(one, other) ?? '', /another version.*a{12}, here b{12}.*not to the bits/);
 });
 
 test('the newest whole one is taken and the damaged one is mentioned', (t) =>

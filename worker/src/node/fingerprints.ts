@@ -8,7 +8,7 @@ import { chooseKernels, type KernelChoice } from '../rank/kernel-choice.ts';
 import { softwareDigest } from './software-digest.ts';
 
 export interface Machine {
-  /** Of what the processor and the engine make of the kernels, and of the code: equal ones give equal bits. */
+  /** See `fingerprintOf`. */
   readonly fingerprints: Fingerprints;
   /** By arithmetic; null where this machine cannot do it. */
   readonly kernels: Readonly<Record<Arithmetic, KernelChoice | null>>;
@@ -26,16 +26,17 @@ export async function examineMachine(known: KernelChoice | null = null): Promise
     }
   };
   const kernels = { fma: await choose('fma'), 'mul-add': await choose('mul-add') };
-  const fingerprintOf = async (arithmetic: Arithmetic): Promise<string | null> => {
-    const choice = kernels[arithmetic];
-    if (choice === null) return null;
-    return createHash('sha256')
-      .update(choice.fingerprint)
-      .update(await softwareDigest(arithmetic))
-      .digest('hex');
+  const fingerprints = {
+    fma: kernels.fma && (await fingerprintOf(kernels.fma)),
+    mulAdd: kernels['mul-add'] && (await fingerprintOf(kernels['mul-add'])),
   };
-  const fingerprints = { fma: await fingerprintOf('fma'), mulAdd: await fingerprintOf('mul-add') };
   return { kernels, fingerprints };
+}
+
+/** SHA-256 of what this machine makes of the kernels and of the code: equal ones give equal bits. */
+export async function fingerprintOf({ build, fingerprint }: KernelChoice): Promise<string> {
+  const software = await softwareDigest(build.startsWith('fma-') ? 'fma' : 'mul-add');
+  return createHash('sha256').update(fingerprint).update(software).digest('hex');
 }
 
 /** Matrix-product speed that a number of threads may reach, GFLOP/s; 0 when it was not measured. */
