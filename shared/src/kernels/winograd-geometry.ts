@@ -99,7 +99,7 @@ function correlationScratchBytes(tiling: Tiling, tiles: number, depth: number, c
   const fitting = 6 * Math.floor(blockBytes / (4 * elements * (channelStride(depth) + 16)) / 6);
   const block = Math.min(tiles, Math.max(24, fitting));
   const planes = planeBytes(block * tileBytes(depth)) + planeBytes(block * 4 * panelColumns);
-  const filters = kept ? 0 : filterElements * panelPlaneBytes(channelStride(depth));
+  const filters = kept ? 0 : 6 * panelPlaneBytes(channelStride(depth));
   return transformBytes + edgeBytes(tiling, depth) + elements * planes + filters;
 }
 

@@ -29,3 +29,4 @@ export { tilePeak } from './peak';
 export { tileWinogradFilter, tileWinogradFilterGradient, tileWinogradGradient, tileWinogradInput, tileWinogradOutput } from './winograd-transform';
 export { tileStridedFilter, tileStridedFilterGradient, tileStridedGradient, tileStridedInput } from './strided-transform';
 export { tileStridedOutput, tileStridedSpread } from './strided-transform';
+export { tileThreeTaps } from './winograd-tiles';

@@ -8,9 +8,9 @@ import { correlate } from './correlation';
 import { zeroHalo } from './halo';
 import { NR, channelStride } from './lanes';
 import { transformInputs } from './winograd-inputs';
-import { keepsTransformed, rawPanelBytes, transformPanel } from './winograd-pack';
+import { keepsTransformed, rawPanelBytes, transformPanelRow } from './winograd-pack';
 import {
-  DOWN, FILTERS, PLAIN, TRANSFORM_BYTES, UP, edgeBytes, elementsAlong, filterOf, outputsAlong, planeBytes, tileBytes,
+  DOWN, FILTERS, PLAIN, TRANSFORM_BYTES, UP, edgeBytes, elementsAlong, outputsAlong, planeBytes, tileBytes,
   transformOutput,
 } from './winograd-tiles';
 
@@ -95,7 +95,8 @@ function correlateTiles(
   const tilesY = (OH + size - 1) / size;
   const tilesX = (OW + size - 1) / size;
   const tiles = N * tilesY * tilesX;
-  const elements = elementsAlong(tiling) * elementsAlong(tiling);
+  const along = elementsAlong(tiling);
+  const elements = along * along;
   const kept = keepsTransformed(IC, OC);
   const block = tilesOfBlock(tiles, elements, IC, kept);
   const lanes = channelStride(IC);
@@ -114,13 +115,16 @@ function correlateTiles(
     let panel = packed;
     for (let channel = 0; channel < channelStride(OC); channel += NR) {
       const columns = min(NR, channelStride(OC) - channel);
-      if (!kept) transformPanel(tiling, panel, IC, ownU, uPlane, scratch);
-      const u = kept ? panel : ownU;
-      for (let e = 0; e < elements; e++) {
-        correlate(
-          1, 1, count, columns, 1, lanes,
-          v + e * vPlane, 0, 0, 0, vTile, u + filterOf(tiling, e) * uPlane, m + e * mPlane, 0, 0, 4 * NR,
-        );
+      for (let row = 0; row < along; row++) {
+        if (!kept && row < 6) transformPanelRow(tiling, row, panel, IC, ownU, uPlane, scratch);
+        const u = kept ? panel + 6 * min(row, 5) * uPlane : ownU;
+        for (let column = 0; column < along; column++) {
+          const e = row * along + column;
+          correlate(
+            1, 1, count, columns, 1, lanes,
+            v + e * vPlane, 0, 0, 0, vTile, u + min(column, 5) * uPlane, m + e * mPlane, 0, 0, 4 * NR,
+          );
+        }
       }
       panel += panelBytes;
       transformOutputs(

@@ -2,11 +2,11 @@
 //
 // Small filters are packed transformed, U = G w G^T. The U of large ones would take four times the memory of the
 // weights and be read from there once for each block of tiles; so these are only laid out as for the direct
-// convolution, and each panel is transformed just before its products.
+// convolution, and a sixth of each panel's elements at a time is transformed just before its products.
 import { convPackBackwardData } from './conv-backward-data';
 import { convPackForward } from './conv-forward';
 import { NR, channelStride } from './lanes';
-import { DOWN, FILTERS, GROUPS, PLAIN, planeBytes, transformFilter } from './winograd-tiles';
+import { DOWN, FILTERS, GROUPS, PLAIN, planeBytes, transformFilter, transformFilterRow } from './winograd-tiles';
 
 /** U of more floats than this, 4 MiB, is not kept. */
 const LARGEST_KEPT: i32 = 1048576;
@@ -21,6 +21,26 @@ export function keepsTransformed(depth: i32, columns: i32): bool {
 @inline
 export function rawPanelBytes(depth: i32): i32 {
   return 9 * 4 * NR * channelStride(depth);
+}
+
+/**
+ * One of the six rows of filters of a panel [9][channelStride(depth)][NR], into u [6][channelStride(depth)][NR]: it stays
+ * in the second-level cache until it has been used.
+ */
+export function transformPanelRow(
+  tiling: i32, filterRow: i32, raw: usize, depth: i32, u: usize, plane: i32, temporary: usize,
+): void {
+  const rows = channelStride(depth);
+  for (let row = 0; row < rows; row += GROUPS) {
+    const count = min(GROUPS, rows - row);
+    for (let j = 0; j < NR; j += 8) {
+      transformFilterRow(
+        tiling, filterRow, count, raw + 4 * j, 4 * NR * rows, 4 * NR, u + 4 * j, plane, 4 * NR, temporary,
+      );
+    }
+    raw += 4 * NR * GROUPS;
+    u += 4 * NR * GROUPS;
+  }
 }
 
 /**
