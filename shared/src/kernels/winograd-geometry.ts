@@ -121,8 +121,8 @@ export function winogradBackwardDataScratchBytes(s: WinogradShape): number {
 
 /**
  * Scratch of one `winogradBackwardWeights`, in bytes: the transformed inputs of a block of tiles and a panel
- * of transformed gradients; of the transformed weights' gradient a panel if one block holds all tiles, else
- * all of it.
+ * of transformed gradients; of the transformed weights' gradient a row of a panel if one block holds all tiles, else
+ * all of it; and a panel half-transformed.
  */
 export function winogradBackwardWeightsScratchBytes(s: WinogradShape): number {
   const tiling = s.stride === 2 ? down : plain;
@@ -131,7 +131,8 @@ export function winogradBackwardWeightsScratchBytes(s: WinogradShape): number {
   const single = tiles <= Math.max(128, panels * panelColumns);
   const block = single ? tiles : 96;
   const planes = planeBytes(block * tileBytes(s.IC)) + planeBytes(block * 4 * panelColumns);
-  const gradients = filterElements * (single ? 1 : panels) * panelPlaneBytes(channelStride(s.IC));
+  const matrices = 18 + (single ? 6 : filterElements * panels);
+  const gradients = matrices * panelPlaneBytes(channelStride(s.IC));
   return transformBytes + 384 + edgeBytes(tiling, s.IC) + 64 + tiling.elements ** 2 * planes + gradients;
 }
 

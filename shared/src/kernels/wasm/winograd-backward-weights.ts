@@ -10,7 +10,7 @@ import { placeTile } from './tile-store';
 import { transformInputs } from './winograd-inputs';
 import { outputs } from './winograd-forward';
 import {
-  DOWN, FILTERS, GROUPS, PLAIN, TRANSFORM_BYTES, edgeBytes, elementsAlong, filterOf, planeBytes, tileBytes,
+  DOWN, FILTERS, GROUPS, PLAIN, TRANSFORM_BYTES, edgeBytes, elementsAlong, planeBytes, tileBytes,
   transformFilterGradient, transformGradient,
 } from './winograd-tiles';
 
@@ -102,24 +102,35 @@ function weightProduct(
   }
 }
 
-/** dw [3][3][IC][..] = G^T du G for the `columns` output channels of one panel; dw: its first one. */
+/** half [3][channels][NR] = one row of du [6][channels][NR], transformed along it; `plane` bytes between their matrices. */
+function transformRow(tiling: i32, du: usize, plane: i32, IC: i32, half: usize): void {
+  for (let j = 0; j < NR; j += 8) {
+    transformFilterGradient(tiling, IC, du + 4 * j, plane, 4 * NR, half + 4 * j, plane, 4 * NR);
+  }
+}
+
+/** dw [3][3][IC][..] from half [6][3][channels][NR], for the `columns` output channels of one panel; dw: its first one. */
 function weightsOfPanel(
-  tiling: i32, du: usize, plane: i32, dw: usize, IC: i32, OC: i32, columns: i32, edge: usize, temporary: usize,
+  tiling: i32, half: usize, plane: i32, dw: usize, IC: i32, OC: i32, columns: i32, edge: usize,
 ): void {
-  for (let row = 0; row < IC; row += GROUPS) {
-    const rows = min(GROUPS, IC - row);
+  const tap = 4 * IC * OC;
+  for (let tapColumn = 0; tapColumn < 3; tapColumn++) {
     for (let j = 0; j < columns; j += 8) {
-      const from = du + 4 * (row * NR + j);
-      const to = dw + 4 * (row * OC + j);
+      const from = half + tapColumn * plane + 4 * j;
+      const to = dw + tapColumn * tap + 4 * j;
       if (j + 8 <= columns) {
-        transformFilterGradient(tiling, rows, from, plane, 4 * NR, to, 4 * IC * OC, 4 * OC, temporary);
+        transformFilterGradient(tiling, IC, from, 3 * plane, 4 * NR, to, 3 * tap, 4 * OC);
         continue;
       }
-      // Fewer than 8 columns: whole vectors aside, [3][3][rows][8], and then what belongs to the panel.
-      transformFilterGradient(tiling, rows, from, plane, 4 * NR, edge, 32 * GROUPS, 32, temporary);
-      for (let tap = 0; tap < 9; tap++) {
-        for (let i = 0; i < rows; i++) {
-          memory.copy(to + 4 * (tap * IC + i) * OC, edge + 32 * (tap * GROUPS + i), 4 * (columns - j));
+      // Fewer than 8 columns: whole vectors aside, [3][rows][8], and then what belongs to the panel.
+      for (let row = 0; row < IC; row += GROUPS) {
+        const rows = min(GROUPS, IC - row);
+        transformFilterGradient(tiling, rows, from + 4 * row * NR, 3 * plane, 4 * NR, edge, 32 * GROUPS, 32);
+        for (let tapRow = 0; tapRow < 3; tapRow++) {
+          for (let i = 0; i < rows; i++) {
+            const source = edge + 32 * (tapRow * GROUPS + i);
+            memory.copy(to + 3 * tapRow * tap + 4 * (row + i) * OC, source, 4 * (columns - j));
+          }
         }
       }
     }
@@ -162,28 +173,42 @@ export function winogradBackwardWeights(
   const v = edge + edgeBytes(tiling, IC);
   // Six channels are read at a time, so up to two beyond the last of V: 64 bytes lie between.
   const p = v + elements * vPlane + 64;
-  const allDu = p + elements * pPlane;
+  // Half-transformed weights, [6][3] matrices; behind them the [6] of one row of dU, or the [6][6] of all panels.
+  const half = p + elements * pPlane;
+  const allDu = half + 18 * duPlane;
   for (let first = 0; first < tiles; first += block) {
     const count = min(block, tiles - first);
     transformInputs(tiling, x, xHalo, N, H, W, IC, pad, tilesY, tilesX, first, count, v, vPlane, edge, scratch);
     let du = allDu;
     for (let channel = 0; channel < OC; channel += NR) {
       transformGradients(tiling, dy, dyHalo, N, OH, OW, OC, channel, first, count, p, pPlane, edge, scratch);
-      for (let e = 0; e < elements; e++) {
+      for (let row = 0; row < along; row++) {
         // The sixth filter along an axis is that of all elements behind it.
-        const add = first > 0 || e / along > 5 || e % along > 5;
-        const to = du + filterOf(tiling, e) * duPlane;
-        weightProduct(count, v + e * vPlane, vTile, p + e * pPlane, to, lanes, add, tile);
+        const filterRow = min(row, 5);
+        const to = single ? allDu : du + 6 * filterRow * duPlane;
+        for (let column = 0; column < along; column++) {
+          const e = row * along + column;
+          const add = first > 0 || row > 5 || column > 5;
+          weightProduct(
+            count, v + e * vPlane, vTile, p + e * pPlane, to + min(column, 5) * duPlane, lanes, add, tile,
+          );
+        }
+        // So a row of dU is still in the second-level cache.
+        if (single && (row < 5 || row == along - 1)) {
+          transformRow(tiling, allDu, duPlane, IC, half + 3 * filterRow * duPlane);
+        }
       }
-      if (single) {
-        weightsOfPanel(tiling, du, duPlane, dw + 4 * channel, IC, OC, min(NR, OC - channel), edge, scratch);
-      } else du += FILTERS * duPlane;
+      if (single) weightsOfPanel(tiling, half, duPlane, dw + 4 * channel, IC, OC, min(NR, OC - channel), edge);
+      else du += FILTERS * duPlane;
     }
   }
   if (single) return;
   let du = allDu;
   for (let channel = 0; channel < OC; channel += NR) {
-    weightsOfPanel(tiling, du, duPlane, dw + 4 * channel, IC, OC, min(NR, OC - channel), edge, scratch);
+    for (let row = 0; row < 6; row++) {
+      transformRow(tiling, du + 6 * row * duPlane, duPlane, IC, half + 3 * row * duPlane);
+    }
+    weightsOfPanel(tiling, half, duPlane, dw + 4 * channel, IC, OC, min(NR, OC - channel), edge);
     du += FILTERS * duPlane;
   }
 }

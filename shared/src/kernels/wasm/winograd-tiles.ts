@@ -48,17 +48,13 @@ export function outputsAlong(tiling: i32): i32 {
   return tiling == UP ? 8 : 4;
 }
 
-/** Elements of a transformed filter: with stride 2, those of the pixels in between have one in common. */
+/**
+ * Elements of a transformed filter, 6 x 6: with stride 2, those of the pixels in between have the last one along an axis
+ * in common.
+ */
 // @ts-ignore: decorator
 @inline
 export const FILTERS: i32 = 36;
-
-/** The element of the filter that element e of a tile is multiplied with. */
-// @ts-ignore: decorator
-@inline
-export function filterOf(tiling: i32, e: i32): i32 {
-  return tiling == PLAIN ? e : 6 * min(e / 9, 5) + min(e % 9, 5);
-}
 
 /**
  * Groups of 8 channels (or of 8 filters) that one transform takes at once: half-transformed, they fit the first-level
@@ -212,17 +208,15 @@ export function tileThreeTaps(
   } while (--rows);
 }
 
-/** G^T du G, the other way round: du as u above, dw as w above. */
+/**
+ * G^T of six values into three, or of the six of the other tiling, for `rows` input channels and 8 output channels: from du
+ * with duStride bytes between values, into dw with dwStride.
+ */
 export function transformFilterGradient(
-  tiling: i32, rows: i32, du: usize, plane: i32, duRow: i32, dw: usize, dwTap: i32, dwRow: i32, temporary: usize,
+  tiling: i32, rows: i32, du: usize, duStride: i32, duRow: i32, dw: usize, dwStride: i32, dwRow: i32,
 ): void {
-  if (tiling == PLAIN) {
-    tileWinogradFilterGradient(rows, 6, du, 6 * plane, plane, duRow, temporary, 192, 32, 576);
-    tileWinogradFilterGradient(rows, 3, temporary, 32, 192, 576, dw, dwTap, 3 * dwTap, dwRow);
-  } else {
-    tileStridedFilterGradient(rows, 6, du, 6 * plane, plane, duRow, temporary, 192, 32, 576);
-    tileStridedFilterGradient(rows, 3, temporary, 32, 192, 576, dw, dwTap, 3 * dwTap, dwRow);
-  }
+  if (tiling == PLAIN) tileWinogradFilterGradient(rows, 1, du, duStride, 0, duRow, dw, dwStride, 0, dwRow);
+  else tileStridedFilterGradient(rows, 1, du, duStride, 0, duRow, dw, dwStride, 0, dwRow);
 }
 
 /**
