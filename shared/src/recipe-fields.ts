@@ -135,7 +135,7 @@ export const recipeRows = {
   convolution: choice(
     'winograd',
     ['winograd', 'direct'],
-    'algorithm of 3x3 convolutions of stride 1 with 16 channels and more',
+    'algorithm of 3x3 convolutions of stride 1 and 2, where a layer has enough channels',
   ),
 };
 

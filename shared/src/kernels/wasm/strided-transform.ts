@@ -1,11 +1,12 @@
 // The one-dimensional transforms of a 3x3 convolution of stride 2 in tiles of 4 x 4 outputs, on 8 channels at a time.
 //
-// Output j of a row is w0 d[2j] + w1 d[2j + 1] + w2 d[2j + 2]: two filters, (w0, w2) on every other pixel and w1 alone on
-// those between. The first is Winograd's F(4, 2), five products for four outputs, at the points +-1/2, +-5/4 and
-// infinity (Lavin & Gray 2016 for the method; of the points tried these lose least: 1.7 times the direct sum's error); the
-// second has nothing to save. So a row has 9 elements in front of 4 outputs, and a tile 81 for 144 products.
+// Output j of a row is w0 d[2j] + w1 d[2j + 1] + w2 d[2j + 2]: two filters, (w0, w2) on every other pixel and w1 alone
+// on those between. The first is Winograd's F(4, 2), five products for four outputs, at the points +-1/2, +-5/4 and
+// infinity (Lavin & Gray 2016 for the method; of the points tried these lose least: 1.7 times the direct sum's error);
+// the second has nothing to save. So a row has 9 elements for 4 outputs, and a tile 81 products for 144.
 //
-// Elements: 0 to 4 at +1/2, -1/2, +5/4, -5/4 and infinity, 5 to 8 the pixels between. Filters: 0 to 4 likewise, 5 is w1.
+// Elements: 0 to 4 at +1/2, -1/2, +5/4, -5/4 and infinity, 5 to 8 the pixels between. Filters: 0 to 4 likewise, 5 is
+// w1.
 //
 // Passes, distances and the pairs p, q are as in winograd-transform.ts.
 import { MADD } from './lanes';
@@ -20,8 +21,8 @@ const AT_A: f64 = 1 / (2 * A * (A2 - B2));
 const AT_B: f64 = 1 / (2 * B * (B2 - A2));
 
 /**
- * The input transform, for the input and for the gradient of the output: pixels d0 .. d4 of the filter with two taps, fromStride
- * apart, and those of the single tap, `between` bytes behind d0 .. d3 -> 9 elements.
+ * The input transform, for the input and for the gradient of the output: pixels d0 .. d4 of the filter with two taps,
+ * fromStride apart, and those of the single tap, `between` bytes behind d0 .. d3 -> 9 elements.
  */
 export function tileStridedInput(
   groups: i32, count: i32, from: usize, fromStride: i32, between: i32, fromStep: i32, fromGroup: i32,
@@ -198,8 +199,8 @@ export function stridedFilterTap(row: i32, tap: i32): f32 {
 }
 
 /**
- * The output transform of the gradient of the input: 9 elements -> 8 pixels, in turn one of the single tap and one of the
- * two taps.
+ * The output transform of the gradient of the input: 9 elements -> 8 pixels, in turn one of the single tap and one of
+ * the two taps.
  */
 export function tileStridedSpread(
   groups: i32, count: i32,

@@ -1,4 +1,5 @@
-// Winograd convolution of 3x3 filters, gradient of the weights: the exact gradient of what winograd-forward.ts computes.
+// Winograd convolution of 3x3 filters, gradient of the weights: the exact gradient of what winograd-forward.ts
+// computes.
 //
 // With V = B^T x B and P = A dy A^T for each tile: dU = sum over tiles of V^T P, element by element, and dw = G^T dU G.
 // With stride 2 several elements share a filter, and dU is the sum over them too.
@@ -10,7 +11,7 @@ import { placeTile } from './tile-store';
 import { transformInputs } from './winograd-inputs';
 import { outputs } from './winograd-forward';
 import {
-  DOWN, FILTERS, GROUPS, PLAIN, TRANSFORM_BYTES, edgeBytes, elementsAlong, planeBytes, tileBytes,
+  DOWN, FILTERS, FILTERS_ALONG, GROUPS, PLAIN, TRANSFORM_BYTES, edgeBytes, elementsAlong, planeBytes, tileBytes,
   transformFilterGradient, transformGradient,
 } from './winograd-tiles';
 
@@ -102,14 +103,18 @@ function weightProduct(
   }
 }
 
-/** half [3][channels][NR] = one row of du [6][channels][NR], transformed along it; `plane` bytes between their matrices. */
+/**
+ * half [3][channels][NR] = one row of du [6][channels][NR], transformed along it; `plane` bytes between their matrices.
+ */
 function transformRow(tiling: i32, du: usize, plane: i32, IC: i32, half: usize): void {
   for (let j = 0; j < NR; j += 8) {
     transformFilterGradient(tiling, IC, du + 4 * j, plane, 4 * NR, half + 4 * j, plane, 4 * NR);
   }
 }
 
-/** dw [3][3][IC][..] from half [6][3][channels][NR], for the `columns` output channels of one panel; dw: its first one. */
+/**
+ * dw [3][3][IC][..] from half [6][3][channels][NR], for the `columns` output channels of one panel; dw: its first one.
+ */
 function weightsOfPanel(
   tiling: i32, half: usize, plane: i32, dw: usize, IC: i32, OC: i32, columns: i32, edge: usize,
 ): void {
@@ -175,7 +180,8 @@ export function winogradBackwardWeights(
   const p = v + elements * vPlane + 64;
   // Half-transformed weights, [6][3] matrices; behind them the [6] of one row of dU, or the [6][6] of all panels.
   const half = p + elements * pPlane;
-  const allDu = half + 18 * duPlane;
+  const allDu = half + 3 * FILTERS_ALONG * duPlane;
+  const last = FILTERS_ALONG - 1;
   for (let first = 0; first < tiles; first += block) {
     const count = min(block, tiles - first);
     transformInputs(tiling, x, xHalo, N, H, W, IC, pad, tilesY, tilesX, first, count, v, vPlane, edge, scratch);
@@ -183,18 +189,18 @@ export function winogradBackwardWeights(
     for (let channel = 0; channel < OC; channel += NR) {
       transformGradients(tiling, dy, dyHalo, N, OH, OW, OC, channel, first, count, p, pPlane, edge, scratch);
       for (let row = 0; row < along; row++) {
-        // The sixth filter along an axis is that of all elements behind it.
-        const filterRow = min(row, 5);
-        const to = single ? allDu : du + 6 * filterRow * duPlane;
+        // The last filter along an axis is that of all elements behind it.
+        const filterRow = min(row, last);
+        const to = single ? allDu : du + FILTERS_ALONG * filterRow * duPlane;
         for (let column = 0; column < along; column++) {
           const e = row * along + column;
-          const add = first > 0 || row > 5 || column > 5;
+          const add = first > 0 || row > last || column > last;
           weightProduct(
-            count, v + e * vPlane, vTile, p + e * pPlane, to + min(column, 5) * duPlane, lanes, add, tile,
+            count, v + e * vPlane, vTile, p + e * pPlane, to + min(column, last) * duPlane, lanes, add, tile,
           );
         }
         // So a row of dU is still in the second-level cache.
-        if (single && (row < 5 || row == along - 1)) {
+        if (single && (row < last || row == along - 1)) {
           transformRow(tiling, allDu, duPlane, IC, half + 3 * filterRow * duPlane);
         }
       }
@@ -205,8 +211,8 @@ export function winogradBackwardWeights(
   if (single) return;
   let du = allDu;
   for (let channel = 0; channel < OC; channel += NR) {
-    for (let row = 0; row < 6; row++) {
-      transformRow(tiling, du + 6 * row * duPlane, duPlane, IC, half + 3 * row * duPlane);
+    for (let row = 0; row < FILTERS_ALONG; row++) {
+      transformRow(tiling, du + FILTERS_ALONG * row * duPlane, duPlane, IC, half + 3 * row * duPlane);
     }
     weightsOfPanel(tiling, half, duPlane, dw + 4 * channel, IC, OC, min(NR, OC - channel), edge);
     du += FILTERS * duPlane;

@@ -2,16 +2,16 @@
 // times fewer rows; with stride 2, 81 products.
 //
 // Block of tiles by block of tiles: V = B^T x B; then, for each panel of NR output channels, M = V U, element by
-// element, and at once y = A^T M A. So M is small, and V fits the second-level cache. One product element is summed over the
-// input channels in order, in one accumulator: the bits depend neither on the block nor on NR.
+// element, and at once y = A^T M A. So M is small, and V fits the second-level cache. One product element is summed
+// over the input channels in order, in one accumulator: the bits depend neither on the block nor on NR.
 import { correlate } from './correlation';
 import { zeroHalo } from './halo';
 import { NR, channelStride } from './lanes';
 import { transformInputs } from './winograd-inputs';
 import { keepsTransformed, rawPanelBytes, transformPanelRow } from './winograd-pack';
 import {
-  DOWN, FILTERS, PLAIN, TRANSFORM_BYTES, UP, edgeBytes, elementsAlong, outputsAlong, planeBytes, tileBytes,
-  transformOutput,
+  DOWN, FILTERS, FILTERS_ALONG, PLAIN, TRANSFORM_BYTES, UP, edgeBytes, elementsAlong, outputsAlong, planeBytes,
+  tileBytes, transformOutput,
 } from './winograd-tiles';
 
 /** Bytes of V and of one panel's products in a block, of the second-level cache. */
@@ -116,13 +116,13 @@ function correlateTiles(
     for (let channel = 0; channel < channelStride(OC); channel += NR) {
       const columns = min(NR, channelStride(OC) - channel);
       for (let row = 0; row < along; row++) {
-        if (!kept && row < 6) transformPanelRow(tiling, row, panel, IC, ownU, uPlane, scratch);
-        const u = kept ? panel + 6 * min(row, 5) * uPlane : ownU;
+        if (!kept && row < FILTERS_ALONG) transformPanelRow(tiling, row, panel, IC, ownU, uPlane, scratch);
+        const u = kept ? panel + FILTERS_ALONG * min(row, FILTERS_ALONG - 1) * uPlane : ownU;
         for (let column = 0; column < along; column++) {
           const e = row * along + column;
+          const filter = u + min(column, FILTERS_ALONG - 1) * uPlane;
           correlate(
-            1, 1, count, columns, 1, lanes,
-            v + e * vPlane, 0, 0, 0, vTile, u + min(column, 5) * uPlane, m + e * mPlane, 0, 0, 4 * NR,
+            1, 1, count, columns, 1, lanes, v + e * vPlane, 0, 0, 0, vTile, filter, m + e * mPlane, 0, 0, 4 * NR,
           );
         }
       }

@@ -3,12 +3,12 @@ import { channelStride } from './lanes';
 import { gatherTile, groupsOf, inputStep, inputsAlong, tileBytes, transformInput } from './winograd-tiles';
 
 /**
- * V = B^T d B for tiles first .. first + count - 1 of x, into v [elements][count][tileBytes], `plane` bytes from element
- * to element.
+ * V = B^T d B for tiles first .. first + count - 1 of x, into v [elements][count][tileBytes], `plane` bytes from
+ * element to element.
  *
  * x: [N][H + 2 halo][W + 2 halo][channelStride(C)]. Tile (ty, tx) of an image begins at pixel (step ty - pad,
- * step tx - pad); tiles are numbered image by image, row by row. Tiles that reach beyond the halo go through `edge`, filled
- * up with zeros.
+ * step tx - pad); tiles are numbered image by image, row by row. Tiles that reach beyond the halo go through `edge`,
+ * filled up with zeros.
  */
 export function transformInputs(
   tiling: i32, x: usize, halo: i32, N: i32, H: i32, W: i32, C: i32, pad: i32, tilesY: i32, tilesX: i32,

@@ -24,8 +24,8 @@ export function rawPanelBytes(depth: i32): i32 {
 }
 
 /**
- * One of the six rows of filters of a panel [9][channelStride(depth)][NR], into u [6][channelStride(depth)][NR]: it stays
- * in the second-level cache until it has been used.
+ * One of the six rows of filters of a panel [9][channelStride(depth)][NR], into u [6][channelStride(depth)][NR]: it
+ * stays in the second-level cache until it has been used.
  */
 export function transformPanelRow(
   tiling: i32, filterRow: i32, raw: usize, depth: i32, u: usize, plane: i32, temporary: usize,

@@ -1,8 +1,8 @@
 // Two-dimensional Winograd transforms of one tile, the sizes of their buffers, and tiles that hang over an image's
 // edge.
 //
-// An image is cut into tiles. A transformed tile has 36 or 81 elements for each channel; each element has its own plane,
-// because each is one matrix product over the channels. `winograd-geometry.ts` repeats the sizes.
+// An image is cut into tiles. A transformed tile has 36 or 81 elements for each channel; each element has its own
+// plane, because each is one matrix product over the channels. `winograd-geometry.ts` repeats the sizes.
 import { MADD, channelStride } from './lanes';
 import {
   tileStridedFilter, tileStridedFilterGradient, tileStridedGradient, tileStridedInput, tileStridedOutput,
@@ -48,13 +48,14 @@ export function outputsAlong(tiling: i32): i32 {
   return tiling == UP ? 8 : 4;
 }
 
-/**
- * Elements of a transformed filter, 6 x 6: with stride 2, those of the pixels in between have the last one along an axis
- * in common.
- */
+/** Elements of a transformed filter along one axis: with stride 2, the pixels in between share the last one. */
 // @ts-ignore: decorator
 @inline
-export const FILTERS: i32 = 36;
+export const FILTERS_ALONG: i32 = 6;
+
+// @ts-ignore: decorator
+@inline
+export const FILTERS: i32 = FILTERS_ALONG * FILTERS_ALONG;
 
 /**
  * Groups of 8 channels (or of 8 filters) that one transform takes at once: half-transformed, they fit the first-level
@@ -161,8 +162,8 @@ export function transformFilter(
 }
 
 /**
- * One of the six rows of G w G^T, filters `row` x 0 .. 5: the others need no memory then. The rest as above; u: the first
- * of these filters.
+ * One of the six rows of G w G^T, filters `row` x 0 .. 5: the others need no memory then. The rest as above; u: the
+ * first of these filters.
  */
 export function transformFilterRow(
   tiling: i32, row: i32, rows: i32, w: usize, wTap: i32, wRow: i32, u: usize, plane: i32, uRow: i32, temporary: usize,
@@ -209,8 +210,8 @@ export function tileThreeTaps(
 }
 
 /**
- * G^T of six values into three, or of the six of the other tiling, for `rows` input channels and 8 output channels: from du
- * with duStride bytes between values, into dw with dwStride.
+ * G^T, six values into three, for `rows` input channels and 8 output channels: from du with duStride bytes between
+ * values, into dw with dwStride.
  */
 export function transformFilterGradient(
   tiling: i32, rows: i32, du: usize, duStride: i32, duRow: i32, dw: usize, dwStride: i32, dwRow: i32,
@@ -220,7 +221,8 @@ export function transformFilterGradient(
 }
 
 /**
- * Copies size x size pixels from (top, left) of an image to out [size][size][pixel bytes], zeros where the image has none.
+ * Copies size x size pixels from (top, left) of an image to out [size][size][pixel bytes], zeros where the image has
+ * none.
  *
  * image: its pixel (0, 0); pixels exist from (-halo, -halo) to (H + halo - 1, W + halo - 1).
  */
