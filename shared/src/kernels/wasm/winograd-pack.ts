@@ -6,7 +6,7 @@
 import { convPackBackwardData } from './conv-backward-data';
 import { convPackForward } from './conv-forward';
 import { NR, channelStride } from './lanes';
-import { DOWN, FILTERS, GROUPS, PLAIN, planeBytes, transformFilter, transformFilterRow } from './winograd-tiles';
+import { DOWN, FILTERS, FILTERS_ALONG, GROUPS, PLAIN, planeBytes, transformFilterRow } from './winograd-tiles';
 
 /** U of more floats than this, 4 MiB, is not kept. */
 const LARGEST_KEPT: i32 = 1048576;
@@ -43,31 +43,15 @@ export function transformPanelRow(
   }
 }
 
-/**
- * Transforms one panel [9][channelStride(depth)][NR] into u [36][channelStride(depth)][NR], `plane` bytes between
- * elements.
- */
-export function transformPanel(
-  tiling: i32, raw: usize, depth: i32, u: usize, plane: i32, temporary: usize,
-): void {
-  const rows = channelStride(depth);
-  for (let row = 0; row < rows; row += GROUPS) {
-    const count = min(GROUPS, rows - row);
-    for (let j = 0; j < NR; j += 8) {
-      transformFilter(tiling, count, raw + 4 * j, 4 * NR * rows, 4 * NR, u + 4 * j, plane, 4 * NR, temporary);
-    }
-    raw += 4 * NR * GROUPS;
-    u += 4 * NR * GROUPS;
-  }
-}
-
 /** Transforms all panels at raw into packed [panels][36][channelStride(depth)][NR]. */
 function transformPanels(tiling: i32, raw: usize, depth: i32, columns: i32, packed: usize): void {
   const plane = planeBytes(4 * NR * channelStride(depth));
   const panels = (columns + NR - 1) / NR;
   const temporary = raw + panels * rawPanelBytes(depth);
   for (let panel = 0; panel < panels; panel++) {
-    transformPanel(tiling, raw, depth, packed, plane, temporary);
+    for (let row = 0; row < FILTERS_ALONG; row++) {
+      transformPanelRow(tiling, row, raw, depth, packed + row * FILTERS_ALONG * plane, plane, temporary);
+    }
     raw += rawPanelBytes(depth);
     packed += FILTERS * plane;
   }

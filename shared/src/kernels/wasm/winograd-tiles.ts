@@ -146,24 +146,9 @@ export function transformGradient(
 }
 
 /**
- * G w G^T for at most GROUPS input channels (`rows`) and 8 output channels: w [3][3][..] with wTap bytes between kernel
- * places and wRow between input channels, into u with `plane` bytes between elements and uRow between input channels.
- */
-export function transformFilter(
-  tiling: i32, rows: i32, w: usize, wTap: i32, wRow: i32, u: usize, plane: i32, uRow: i32, temporary: usize,
-): void {
-  if (tiling == PLAIN) {
-    tileWinogradFilter(rows, 3, w, 3 * wTap, wTap, wRow, temporary, 96, 32, 576);
-    tileWinogradFilter(rows, 6, temporary, 32, 96, 576, u, plane, 6 * plane, uRow);
-  } else {
-    tileStridedFilter(rows, 3, w, 3 * wTap, wTap, wRow, temporary, 96, 32, 576);
-    tileStridedFilter(rows, 6, temporary, 32, 96, 576, u, plane, 6 * plane, uRow);
-  }
-}
-
-/**
- * One of the six rows of G w G^T, filters `row` x 0 .. 5: the others need no memory then. The rest as above; u: the
- * first of these filters.
+ * One of the six rows of G w G^T, for at most GROUPS input channels (`rows`) and 8 output channels: the others need no
+ * memory then. w: [3][3][..] with wTap bytes between kernel places and wRow between input channels; u: the row's first
+ * element, with `plane` bytes between elements and uRow between input channels.
  */
 export function transformFilterRow(
   tiling: i32, row: i32, rows: i32, w: usize, wTap: i32, wRow: i32, u: usize, plane: i32, uRow: i32, temporary: usize,
