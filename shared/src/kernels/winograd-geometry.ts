@@ -29,8 +29,9 @@ const plain: Tiling = { outputs: 4, inputs: 6, elements: 6 };
 const down: Tiling = { outputs: 4, inputs: 9, elements: 9 };
 const up: Tiling = { outputs: 8, inputs: 5, elements: 9 };
 
-/** Elements of a transformed filter. */
-const filterElements = 36;
+/** Elements of a transformed filter along one axis, and in all. */
+const filtersAlong = 6;
+const filterElements = filtersAlong ** 2;
 const transformBytes = 20736;
 
 /** The wider of both register tiles. */
@@ -99,7 +100,7 @@ function correlationScratchBytes(tiling: Tiling, tiles: number, depth: number, c
   const fitting = 6 * Math.floor(blockBytes / (4 * elements * (channelStride(depth) + 16)) / 6);
   const block = Math.min(tiles, Math.max(24, fitting));
   const planes = planeBytes(block * tileBytes(depth)) + planeBytes(block * 4 * panelColumns);
-  const filters = kept ? 0 : 6 * panelPlaneBytes(channelStride(depth));
+  const filters = kept ? 0 : filtersAlong * panelPlaneBytes(channelStride(depth));
   return transformBytes + edgeBytes(tiling, depth) + elements * planes + filters;
 }
 
@@ -131,7 +132,7 @@ export function winogradBackwardWeightsScratchBytes(s: WinogradShape): number {
   const single = tiles <= Math.max(128, panels * panelColumns);
   const block = single ? tiles : 96;
   const planes = planeBytes(block * tileBytes(s.IC)) + planeBytes(block * 4 * panelColumns);
-  const matrices = 18 + (single ? 6 : filterElements * panels);
+  const matrices = 3 * filtersAlong + (single ? filtersAlong : filterElements * panels);
   const gradients = matrices * panelPlaneBytes(channelStride(s.IC));
   return transformBytes + 384 + edgeBytes(tiling, s.IC) + 64 + tiling.elements ** 2 * planes + gradients;
 }

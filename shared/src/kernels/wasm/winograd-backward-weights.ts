@@ -9,10 +9,9 @@ import { tileWeights4, tileWeights6 } from './conv-weights-tile';
 import { NR, SIX_ROWS, channelStride } from './lanes';
 import { placeTile } from './tile-store';
 import { transformInputs } from './winograd-inputs';
-import { outputs } from './winograd-forward';
 import {
-  DOWN, FILTERS, FILTERS_ALONG, GROUPS, PLAIN, TRANSFORM_BYTES, edgeBytes, elementsAlong, planeBytes, tileBytes,
-  transformFilterGradient, transformGradient,
+  FILTERS, FILTERS_ALONG, GROUPS, TRANSFORM_BYTES, edgeBytes, elementsAlong, outputSize, planeBytes, tileBytes,
+  tilingOf, transformFilterGradient, transformGradient,
 } from './winograd-tiles';
 
 /** Tiles of a block when there are many. */
@@ -154,8 +153,8 @@ export function winogradBackwardWeights(
   x: usize, xHalo: i32, dy: usize, dyHalo: i32, dw: usize,
   N: i32, H: i32, W: i32, IC: i32, OC: i32, stride: i32, pad: i32, scratch: usize,
 ): void {
-  const OH = outputs(H, stride, pad);
-  const OW = outputs(W, stride, pad);
+  const OH = outputSize(H, stride, pad);
+  const OW = outputSize(W, stride, pad);
   const tilesY = (OH + 3) >> 2;
   const tilesX = (OW + 3) >> 2;
   const tiles = N * tilesY * tilesX;
@@ -163,7 +162,7 @@ export function winogradBackwardWeights(
     memory.fill(dw, 0, 4 * 9 * IC * OC);
     return;
   }
-  const tiling = stride == 2 ? DOWN : PLAIN;
+  const tiling = tilingOf(stride);
   const along = elementsAlong(tiling);
   const elements = along * along;
   const block = tilesOfBlock(tiles, OC);

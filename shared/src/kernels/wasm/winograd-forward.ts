@@ -10,8 +10,8 @@ import { NR, channelStride } from './lanes';
 import { transformInputs } from './winograd-inputs';
 import { keepsTransformed, rawPanelBytes, transformPanelRow } from './winograd-pack';
 import {
-  DOWN, FILTERS, FILTERS_ALONG, PLAIN, TRANSFORM_BYTES, UP, edgeBytes, elementsAlong, outputsAlong, planeBytes,
-  tileBytes, transformOutput,
+  FILTERS, FILTERS_ALONG, PLAIN, TRANSFORM_BYTES, UP, edgeBytes, elementsAlong, outputSize, outputsAlong, planeBytes,
+  tileBytes, tilingOf, transformOutput,
 } from './winograd-tiles';
 
 /** Bytes of V and of one panel's products in a block, of the second-level cache. */
@@ -20,13 +20,6 @@ const BLOCK_BYTES: i32 = 307200;
 const LARGE_BLOCK_BYTES: i32 = 4915200;
 /** Tiles of a block at least. */
 const LEAST_BLOCK: i32 = 24;
-
-/** Output pixels along one axis. */
-// @ts-ignore: decorator
-@inline
-export function outputs(size: i32, stride: i32, pad: i32): i32 {
-  return (size + 2 * pad - 3) / stride + 1;
-}
 
 /** Tiles of a block: a multiple of 6, the height of a product's register tile, unless there are fewer. */
 function tilesOfBlock(tiles: i32, elements: i32, channels: i32, kept: bool): i32 {
@@ -146,12 +139,10 @@ export function winogradForward(
   x: usize, xHalo: i32, packed: usize, y: usize, yHalo: i32,
   N: i32, H: i32, W: i32, IC: i32, OC: i32, stride: i32, pad: i32, scratch: usize,
 ): void {
-  const OH = outputs(H, stride, pad);
-  const OW = outputs(W, stride, pad);
+  const OH = outputSize(H, stride, pad);
+  const OW = outputSize(W, stride, pad);
   zeroHalo(y, yHalo, N, OH, OW, channelStride(OC));
-  correlateTiles(
-    stride == 2 ? DOWN : PLAIN, x, xHalo, packed, y, yHalo, N, H, W, IC, OH, OW, OC, pad, scratch,
-  );
+  correlateTiles(tilingOf(stride), x, xHalo, packed, y, yHalo, N, H, W, IC, OH, OW, OC, pad, scratch);
 }
 
 /**
@@ -167,8 +158,8 @@ export function winogradBackwardData(
   dy: usize, dyHalo: i32, packed: usize, dx: usize,
   N: i32, H: i32, W: i32, IC: i32, OC: i32, stride: i32, pad: i32, scratch: usize,
 ): void {
-  const OH = outputs(H, stride, pad);
-  const OW = outputs(W, stride, pad);
+  const OH = outputSize(H, stride, pad);
+  const OW = outputSize(W, stride, pad);
   const tiling = stride == 2 ? UP : PLAIN;
   // Pixels 2j and 2j + 1 of dx come from dy[j] and dy[j + 1], when pad is 1.
   const back = stride == 2 ? 0 : 2 - pad;

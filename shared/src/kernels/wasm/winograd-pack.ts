@@ -6,7 +6,7 @@
 import { convPackBackwardData } from './conv-backward-data';
 import { convPackForward } from './conv-forward';
 import { NR, channelStride } from './lanes';
-import { DOWN, FILTERS, FILTERS_ALONG, GROUPS, PLAIN, planeBytes, transformFilterRow } from './winograd-tiles';
+import { FILTERS, FILTERS_ALONG, GROUPS, planeBytes, tilingOf, transformFilterRow } from './winograd-tiles';
 
 /** U of more floats than this, 4 MiB, is not kept. */
 const LARGEST_KEPT: i32 = 1048576;
@@ -71,7 +71,7 @@ function rawPanels(packed: usize, depth: i32, columns: i32): usize {
 export function winogradPackForward(w: usize, packed: usize, IC: i32, OC: i32, stride: i32): void {
   const raw = rawPanels(packed, IC, OC);
   convPackForward(w, raw, 3, 3, IC, OC);
-  if (raw != packed) transformPanels(stride == 2 ? DOWN : PLAIN, raw, IC, OC, packed);
+  if (raw != packed) transformPanels(tilingOf(stride), raw, IC, OC, packed);
 }
 
 /**
@@ -81,5 +81,5 @@ export function winogradPackForward(w: usize, packed: usize, IC: i32, OC: i32, s
 export function winogradPackBackwardData(w: usize, packed: usize, IC: i32, OC: i32, stride: i32): void {
   const raw = rawPanels(packed, OC, IC);
   convPackBackwardData(w, raw, 3, 3, IC, OC, 1, 1);
-  if (raw != packed) transformPanels(stride == 2 ? DOWN : PLAIN, raw, OC, IC, packed);
+  if (raw != packed) transformPanels(tilingOf(stride), raw, OC, IC, packed);
 }

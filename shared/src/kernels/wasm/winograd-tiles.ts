@@ -20,6 +20,20 @@ export const DOWN: i32 = 1;
 /** Stride 2, gradient of the input: 8 x 8 of it from 5 x 5 gradients of the output. */
 export const UP: i32 = 2;
 
+/** The tiling of the input, for both passes that read it. */
+// @ts-ignore: decorator
+@inline
+export function tilingOf(stride: i32): i32 {
+  return stride == 2 ? DOWN : PLAIN;
+}
+
+/** Output pixels of a 3x3 convolution along one axis. */
+// @ts-ignore: decorator
+@inline
+export function outputSize(size: i32, stride: i32, pad: i32): i32 {
+  return (size + 2 * pad - 3) / stride + 1;
+}
+
 /** Elements of a tile along one axis. */
 // @ts-ignore: decorator
 @inline
