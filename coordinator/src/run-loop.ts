@@ -44,21 +44,25 @@ export async function runSteps(
 ): Promise<void> {
   run.workforce.publish(run.truth.step, run.truth.side);
   if (run.truth.step < run.lastStep) await run.workforce.gathered(run.signal);
+  // Plan: which samples, in which shards. A function of the recipe and the step, so it can be made ahead.
+  const planned = (step: number): StepPlan => planStep(run.recipe, run.trainCount, step);
+  let plan = planned(run.truth.step);
   while (run.truth.step < run.lastStep && !run.signal.aborted) {
     const begun = performance.now();
-    const committed = await runStep(run, run.truth.step);
+    const underWay = runStep(run, plan);
+    // While the ranks compute, so that none of them waits for it.
+    plan = planned(plan.step + 1);
+    const committed = await underWay;
     // Nobody is left to compute, and the user does not want to wait for somebody.
     if (committed === null) return;
     await afterCommit({ ...committed, seconds: (performance.now() - begun) / 1000 });
   }
 }
 
-/** One step: plan, compute, reduce, commit. */
-async function runStep(run: Run, step: number): Promise<Omit<CommittedStep, 'seconds'> | null> {
+/** One step: compute, reduce, commit. */
+async function runStep(run: Run, plan: StepPlan): Promise<Omit<CommittedStep, 'seconds'> | null> {
   const { recipe, workforce, truth } = run;
-
-  // Plan: which samples, in which shards. A function of the recipe and the step.
-  const plan = planStep(recipe, run.trainCount, step);
+  const { step } = plan;
 
   // What becomes of a range of the gradient once it is there: the sum in the fixed tree, and the optimizer on it.
   const rate = learningRate(recipe, step, run.lastStep);

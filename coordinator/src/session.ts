@@ -6,11 +6,11 @@ import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import { chooseKernels, type KernelChoice } from '@lockstep/worker/rank/kernel-choice.ts';
-import { PairStates } from '@lockstep/worker/rank/pair-states.ts';
 import { type RankHost, startHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
 import { sharesSlots } from '@lockstep/worker/rank/run-shape.ts';
 import { tasksPerRank } from '@lockstep/worker/rank/tasks-in-hand.ts';
+import { LocalRound } from './cluster/local-round.ts';
 import { LocalRanks } from './cluster/local-ranks.ts';
 import type { LostListener, WorkEnd, Workforce } from './cluster/workforce.ts';
 import { LocalSync } from './reduce/local-sync.ts';
@@ -54,9 +54,10 @@ export interface Session {
 /** The ranks of this process alone. */
 async function localWorkforce({ recipe, host, onLost }: WorkforceParts): Promise<Workforce> {
   const { pool, store, layout } = host;
-  const sync = recipe.batchNorm === 'sync' ? new LocalSync(store, layout) : null;
-  const pairs = store.layout.pairChunks === undefined ? null : new PairStates(store, layout);
-  return new LocalRanks(pool, onLost, { sync, pairs });
+  const way = sharesSlots(recipe)
+    ? { round: new LocalRound(pool, store, layout, onLost) }
+    : { sync: new LocalSync(store, layout) };
+  return new LocalRanks(pool, onLost, way);
 }
 
 /**

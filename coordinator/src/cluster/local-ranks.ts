@@ -1,8 +1,6 @@
-/** The ranks of this process. A free rank takes the next task, so a fast one takes more; it has one more in hand. */
+/** The ranks of this process. A free rank takes the next shard, so a fast one takes more. */
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
-import type { PairStates } from '@lockstep/worker/rank/pair-states.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
-import { mayGive } from '@lockstep/worker/rank/tasks-in-hand.ts';
 import type {
   EvaluationReport,
   EvaluationTask,
@@ -15,26 +13,22 @@ import type {
 } from '@lockstep/worker/rank/tasks.ts';
 import { decideRetry } from '../plan/assignment.ts';
 import type { LocalSync } from '../reduce/local-sync.ts';
-import type { LostListener, Workforce } from './workforce.ts';
+import type { LocalRound } from './local-round.ts';
+import type { LostListener, StepOptions, Workforce } from './workforce.ts';
 
 export class LocalRanks implements Workforce {
   readonly nodes = 1;
   private readonly pool: RankPool;
   private readonly onLost: LostListener;
-  /** Where the shards of a step meet in batch-norm mode `sync`, else null. */
-  private readonly sync: LocalSync | null;
-  /** Where two shards share a slot, else null. */
-  private readonly pairs: PairStates | null;
+  /** How the shards of a step are computed, by mode; absent where others decide. */
+  private readonly way: { readonly sync?: LocalSync; readonly round?: LocalRound };
+  /** Of the step that was computed last, where it has been updated already. */
+  private updated: SliceReport[] | null = null;
 
-  constructor(
-    pool: RankPool,
-    onLost: LostListener,
-    { sync = null, pairs = null }: { sync?: LocalSync | null; pairs?: PairStates | null } = {},
-  ) {
+  constructor(pool: RankPool, onLost: LostListener, way: LocalRanks['way'] = {}) {
     this.pool = pool;
     this.onLost = onLost;
-    this.sync = sync;
-    this.pairs = pairs;
+    this.way = way;
   }
 
   get ranks(): number {
@@ -49,19 +43,23 @@ export class LocalRanks implements Workforce {
     // They are here as soon as the pool is.
   }
 
-  async computeShards(tasks: readonly ShardTask[]): Promise<ShardReport[]> {
-    if (this.sync) return this.sync.compute(tasks, this.ranks, (task) => this.untilDone(task));
-    this.pairs?.begin(tasks.map(({ shard }) => shard));
-    const computed = await Promise.allSettled(this.inTurn(tasks));
-    // Not before all have ended: one that goes on would write into a slot that is somebody else's by then.
-    return computed.map((shard) => {
-      if (shard.status === 'rejected') throw shard.reason;
-      return shard.value;
-    });
+  async computeShards(
+    tasks: readonly ShardTask[],
+    { updateOf, ranks = this.ranks }: StepOptions = {},
+  ): Promise<ShardReport[]> {
+    const { sync, round } = this.way;
+    this.updated = null;
+    if (sync) return sync.compute(tasks, ranks, (task) => this.untilDone(task));
+    if (!round) throw new Error('these ranks are given their shards by somebody else');
+    const { shards, slices } = await round.compute(tasks, ranks, updateOf ?? null);
+    this.updated = slices;
+    return shards;
   }
 
-  updateSlices(tasks: readonly SliceTask[]): Promise<SliceReport[]> {
-    return Promise.all(tasks.map((task) => this.untilDone(task)));
+  async updateSlices(tasks: readonly SliceTask[]): Promise<SliceReport[]> {
+    const { updated } = this;
+    this.updated = null;
+    return updated ?? Promise.all(tasks.map((task) => this.untilDone(task)));
   }
 
   evaluate(tasks: readonly EvaluationTask[], onDone: () => void): Promise<EvaluationReport[]> {
@@ -84,7 +82,6 @@ export class LocalRanks implements Workforce {
       const outcome = await this.pool.run(task);
       if (outcome.ok) return outcome.report;
       const shard = task.kind === 'shard' ? task.shard : null;
-      if (shard !== null) this.pairs?.recover(shard);
       const what = shard === null ? `a ${task.kind}` : `shard ${shard}`;
       const { again, reason } = decideRetry(what, attempts, outcome.reason);
       if (!again) {
@@ -97,30 +94,5 @@ export class LocalRanks implements Workforce {
       }
       this.onLost(task.kind, shard, reason);
     }
-  }
-
-  /** Gives shards out in order, as ranks can take them. @returns a promise for each */
-  private inTurn(tasks: readonly ShardTask[]): Promise<ShardReport>[] {
-    const waiting = tasks.map((task) => ({ task, report: Promise.withResolvers<ShardReport>() }));
-    const reports = waiting.map(({ report }) => report.promise);
-    let given = 0;
-    const give = async (task: ShardTask): Promise<ShardReport> => {
-      given += 1;
-      try {
-        return await this.untilDone(task);
-      } finally {
-        given -= 1;
-        pump();
-      }
-    };
-    const pump = (): void => {
-      while (mayGive(waiting.length, given, this.ranks)) {
-        const next = waiting.shift();
-        if (next === undefined) return;
-        next.report.resolve(give(next.task));
-      }
-    };
-    pump();
-    return reports;
   }
 }

@@ -23,6 +23,8 @@ export type UpdateOf = (range: GradientRange, covers: readonly Cover[] | null) =
 export interface StepOptions {
   /** For ranges that have come from all shards before the last shard is in; absent: nothing is updated early. */
   readonly updateOf?: UpdateOf;
+  /** At most so many ranks of this process compute; absent: all. */
+  readonly ranks?: number;
   /** Raised: do not wait for somebody to come. */
   readonly signal?: AbortSignal;
 }

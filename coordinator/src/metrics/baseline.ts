@@ -1,6 +1,6 @@
-/** The single-thread baseline: the same kernels and recipe, one shard after the other, nothing in parallel. */
+/** The single-thread baseline: the same kernels and recipe, a whole step on one rank. */
 import type { Recipe } from '@lockstep/shared/recipe.ts';
-import type { Workforce } from '../cluster/workforce.ts';
+import type { UpdateOf, Workforce } from '../cluster/workforce.ts';
 import { planStep } from '@lockstep/shared/plan/batch-plan.ts';
 import type { Truth } from '../reduce/truth.ts';
 
@@ -10,8 +10,8 @@ export interface Baseline {
 }
 
 /**
- * Measures whole steps that are never committed, so that the run is as if nothing had happened. Only one task
- * is out at any time: the other ranks sleep. The first step warms up and does not count.
+ * Measures whole steps that are never committed, so that the run is as if nothing had happened. One rank computes them,
+ * the others sleep. The first step warms up and does not count.
  *
  * @param seconds how long to measure, at least two steps
  */
@@ -25,12 +25,21 @@ export async function measureBaseline(
   const { side, layout, step } = truth;
   const runStep = async (): Promise<number> => {
     const plan = planStep(recipe, trainCount, 0);
-    for (const [shard, samples] of plan.shards.entries()) {
-      await workforce.computeShards([{ kind: 'shard', step, side, epoch: 0, shard, samples }]);
-    }
     // A learning rate of 0 and the other side of the store: nothing of the truth is touched.
-    const update = { update: 1, learningRate: 0, samples: plan.samples };
-    await workforce.updateSlices([{ kind: 'slice', side, from: 0, to: layout.parameterCount, ...update }]);
+    const updateOf: UpdateOf = ({ from, to }) => ({
+      kind: 'slice',
+      side,
+      from,
+      to,
+      update: 1,
+      learningRate: 0,
+      samples: plan.samples,
+    });
+    const tasks = plan.shards.map(
+      (samples, shard) => ({ kind: 'shard', step, side, epoch: 0, shard, samples }) as const,
+    );
+    await workforce.computeShards(tasks, { ranks: 1, updateOf });
+    await workforce.updateSlices([updateOf({ from: 0, to: layout.parameterCount }, null)]);
     return plan.samples;
   };
   await runStep();

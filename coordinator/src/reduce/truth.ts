@@ -76,9 +76,19 @@ export class Truth {
     const to = this.store.weights(next);
     const { parameterCount } = this.layout;
     to.set(from.subarray(parameterCount), parameterCount);
+    const samples = plan.shards.map(({ length }) => length);
+    const subtrees =
+      batchNorm === 'sync'
+        ? null
+        : new Map(
+            covers.map(({ from: first, width }) => [
+              first,
+              { width, samples: sum(samples.slice(first, first + width)) },
+            ]),
+          );
     for (const norm of this.layout.batchNorms) {
       const { layer, channels } = norm;
-      const batch = this.batchMoments(plan, batchNorm === 'sync' ? null : covers, norm);
+      const batch = this.batchMoments(samples, subtrees, norm);
       const view = (role: 'running-mean' | 'running-variance'): Float32Array => {
         const { offset } = runningOf(this.layout, layer, role);
         return to.subarray(offset, offset + channels);
@@ -90,22 +100,28 @@ export class Truth {
     this.updates += 1;
   }
 
-  /** Moments of a layer over the whole batch. @param covers null in mode `sync`, where they were merged long ago */
+  /**
+   * Moments of a layer over the whole batch.
+   *
+   * @param subtrees by first shard; null in mode `sync`, where they were merged long ago
+   */
   private batchMoments(
-    plan: StepPlan,
-    covers: readonly Subtree[] | null,
+    samples: readonly number[],
+    subtrees: ReadonlyMap<number, { readonly width: number; readonly samples: number }> | null,
     { layer, channel, channels }: Layout['batchNorms'][number],
   ): Moments {
     const pixels = this.pixelsPerImage.get(layer) ?? 0;
-    const momentsOf = (all: Float64Array, from: number, width: number): Moments => ({
-      count: plan.shards.slice(from, from + width).reduce((sum, { length }) => sum + length, 0) * pixels,
-      values: all.subarray(2 * channel, 2 * (channel + channels)),
-    });
-    if (covers === null) return momentsOf(this.store.batchTotals(0), 0, plan.shards.length);
-    const widths = new Map(covers.map(({ from, width }) => [from, width]));
-    const known = (from: number, width: number): Moments | null =>
-      widths.get(from) === width ? momentsOf(this.store.moments(from), from, width) : null;
-    const merged = combineKnown(plan.shards.length, known, mergeMoments);
+    const [from, to] = [2 * channel, 2 * (channel + channels)];
+    if (subtrees === null) {
+      const count = pixels * sum(samples);
+      return { count, values: this.store.batchTotals(0).subarray(from, to) };
+    }
+    const known = (first: number, width: number): Moments | null => {
+      const found = subtrees.get(first);
+      if (found?.width !== width) return null;
+      return { count: pixels * found.samples, values: this.store.moments(first).subarray(from, to) };
+    };
+    const merged = combineKnown(samples.length, known, mergeMoments);
     if (!merged) throw new Error('the sums do not cover the step');
     return merged;
   }
@@ -132,4 +148,8 @@ export class Truth {
       .update(new Uint8Array(buffer, byteOffset, byteLength))
       .digest('hex');
   }
+}
+
+function sum(values: readonly number[]): number {
+  return values.reduce((total, value) => total + value, 0);
 }

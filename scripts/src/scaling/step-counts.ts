@@ -1,7 +1,7 @@
 /** Counts what the threads of one process exchange in a step: messages, their bytes, and floats that are reduced. */
 import { serialize } from 'node:v8';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
-import type { RankTask } from '@lockstep/worker/rank/tasks.ts';
+import type { RankReport, RankTask } from '@lockstep/worker/rank/tasks.ts';
 
 /** Sums over some steps. */
 export interface Counts {
@@ -24,7 +24,7 @@ export class StepCounts {
     pool.run = async <T extends RankTask>(task: T) => {
       const outcome = await run(task);
       const bytes = serialize(task).length + serialize(outcome).length;
-      const floats = task.kind === 'slice' ? task.to - task.from : 0;
+      const floats = outcome.ok ? reduced(task, outcome.report) : 0;
       const { tasks, messageBytes, reducedFloats } = this.sum;
       this.sum = {
         tasks: tasks + 1,
@@ -41,6 +41,12 @@ export class StepCounts {
     this.sum = nothing;
     return taken;
   }
+}
+
+/** Floats that somebody summed and updated: in a round, or afterwards. */
+function reduced(task: RankTask, report: RankReport): number {
+  if (task.kind === 'slice') return task.to - task.from;
+  return report.kind === 'round' ? report.floats : 0;
 }
 
 /** Bytes of the gradient that are written and read in a step, from how the store is laid out. */

@@ -9,7 +9,7 @@ import { largestPartCount } from '@lockstep/shared/model/gradient-parts.ts';
 /** Which of the two copies of the weights. */
 export type Side = 0 | 1;
 
-/** Rung by the main thread. */
+/** Rung by the main thread, in a round by ranks as well. */
 const rankBell = 0;
 /** Rung by ranks. */
 const mainBell = 1;
@@ -17,7 +17,7 @@ const mainBell = 1;
 const weights = 2;
 /** Mode `sync`: points of the step whose totals are known. */
 const known = 4;
-/** Mode `sync`: 1 asks the ranks to come back as soon as they would have to wait. */
+/** 1 asks the ranks to come back as soon as they would have to wait. */
 const paused = 5;
 /** By side: how often weights were published there. */
 const publications = 6;
@@ -115,7 +115,7 @@ export class StoreControl {
     return Atomics.load(this.words, known);
   }
 
-  /** Main thread: ranks that wait for totals come back, until `resume`. */
+  /** Main thread: ranks that wait for totals, or in a round, come back, until `resume`. */
   pause(): void {
     Atomics.store(this.words, paused, 1);
     this.ring(rankBell);
@@ -175,6 +175,11 @@ export class StoreControl {
       if (left <= 0) return false;
       Atomics.wait(this.words, rankBell, seen, left);
     }
+  }
+
+  /** Whatever ranks sleep for, they look whether it is there. */
+  wakeRanks(): void {
+    this.ring(rankBell);
   }
 
   /** Rank: something has changed that the main thread may be waiting for. */

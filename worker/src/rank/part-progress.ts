@@ -13,8 +13,11 @@ export class PartProgress {
   private readonly ranges: readonly GradientRange[];
   /** Null where every shard has a slot of its own. */
   private readonly pairs: PairSums | null;
+  private readonly onPass: (part: number) => void;
 
-  constructor(bench: Workbench, sums: SliceSums) {
+  /** @param onPass a part of a shard lies in its slot */
+  constructor(bench: Workbench, sums: SliceSums, onPass: (part: number) => void) {
+    this.onPass = onPass;
     this.bench = bench;
     this.sums = sums;
     this.pairs = bench.store.layout.pairChunks === undefined ? null : new PairSums(bench);
@@ -42,6 +45,7 @@ export class PartProgress {
   pass(part: number, shard: number, subtree: SubtreeOutlet | undefined): void {
     const { control } = this.bench.store;
     control.pass(shard, part + 1);
+    this.onPass(part);
     if (!subtree) return;
     for (let other = subtree.from; other < subtree.from + subtree.width; other++) {
       if (control.passed(other) <= part) return;

@@ -7,6 +7,7 @@ import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '../data/dataset.ts';
 import { PartProgress } from './part-progress.ts';
 import type { Profile } from './profile.ts';
+import { RoundWork } from './round-work.ts';
 import { SliceSums } from './slice-sums.ts';
 import type { StoreLayout } from './store.ts';
 import { SyncShards } from './sync-shards.ts';
@@ -43,12 +44,14 @@ export class Rank {
   private readonly sums: SliceSums;
   private readonly parts: PartProgress;
   private readonly sync: SyncShards;
+  private readonly round: RoundWork;
 
   constructor(setup: RankSetup) {
     this.bench = new Workbench(setup);
     this.sums = new SliceSums(this.bench);
-    this.parts = new PartProgress(this.bench, this.sums);
+    this.parts = new PartProgress(this.bench, this.sums, (part) => this.round.passed(part));
     this.sync = new SyncShards(this.bench, this.parts);
+    this.round = new RoundWork(this.bench, this.sums, (task) => this.computeShard(task));
   }
 
   /** Does one task; throws what the kernels throw. */
@@ -56,6 +59,8 @@ export class Rank {
     switch (task.kind) {
       case 'shard':
         return this.computeShard(task);
+      case 'round':
+        return this.round.run(task);
       case 'sync':
         return this.sync.run(task);
       case 'subtree':

@@ -102,7 +102,7 @@ export function sharesSlots({ batchNorm }: Pick<Recipe, 'batchNorm'>): boolean {
 
 /** The store of a process that takes part in a run. */
 export function storeShapeOf(
-  { shardsPerStep }: Pick<Recipe, 'shardsPerStep'>,
+  { shardsPerStep, batchSize }: Pick<Recipe, 'shardsPerStep' | 'batchSize'>,
   layout: Layout,
   use: {
     readonly state: readonly string[];
@@ -120,7 +120,7 @@ export function storeShapeOf(
     ranks: use.ranks,
     scratchBytes: treeSumScratchBytes(chunkFloats),
     outboxes: use.outboxes ?? 0,
-    ...(use.sharedSlots === true ? { pairChunks: pairChunkCount(layout) } : {}),
+    ...(use.sharedSlots === true ? { pairChunks: pairChunkCount(layout), roundSamples: batchSize } : {}),
   };
 }
 

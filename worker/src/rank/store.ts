@@ -12,6 +12,7 @@ import { align, bufferAlignment } from '@lockstep/shared/model/memory-plan.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 import { controlWordCount, type Side, StoreControl } from './control.ts';
 import { pairChunkFloats } from './pair-states.ts';
+import { roundWordCount } from './round-board.ts';
 
 /** Which of the two copies. */
 export type { Side } from './control.ts';
@@ -40,6 +41,8 @@ export interface StoreShape {
   readonly outboxes?: number;
   /** Where two shards share a slot (`pair-states.ts`): chunks of it. Absent: every shard has a slot of its own. */
   readonly pairChunks?: number;
+  /** Where ranks help themselves to the shards of a step: its samples, at most. Absent: they are given them. */
+  readonly roundSamples?: number;
 }
 
 /** Byte offsets. Plain data, so that it can be posted to threads. */
@@ -73,6 +76,9 @@ export interface StoreLayout extends StoreShape {
   /** int32: see `StoreControl`. */
   readonly control: number;
   readonly controlWords: number;
+  /** int32: see `RoundBoard`. */
+  readonly round: number;
+  readonly roundWords: number;
   /** For each rank, then for the main thread: a summed chunk, the order of summation, the tree's scratch. */
   readonly scratch: number;
   readonly rankScratchBytes: number;
@@ -115,6 +121,8 @@ export function layOutStore(shape: StoreShape): StoreLayout {
   const outbox = place(slotBytes * outboxes);
   const controlWords = controlWordCount(shape.shardsPerStep, outboxes);
   const control = place(4 * controlWords);
+  const roundWords = roundWordCount(shape.shardsPerStep, shape.roundSamples ?? 0);
+  const round = place(4 * roundWords);
   const rankScratchBytes =
     align(4 * chunkFloats) + scheduleBytes(shape.shardsPerStep) + align(shape.scratchBytes);
   const scratch = place(rankScratchBytes * (shape.ranks + 1));
@@ -135,6 +143,8 @@ export function layOutStore(shape: StoreShape): StoreLayout {
     outbox,
     control,
     controlWords,
+    round,
+    roundWords,
     scratch,
     rankScratchBytes,
     bytes: top,

@@ -67,6 +67,31 @@ export interface SyncReport {
   readonly shards: readonly ShardReport[];
 }
 
+/**
+ * Take part in a step of a local run: shards from the round's board while there are any, then what can be updated while
+ * others still compute theirs.
+ */
+export interface RoundTask {
+  readonly kind: 'round';
+  readonly step: number;
+  readonly side: Side;
+  readonly epoch: number;
+  /** Names whoever takes part: what was taken by one that is lost can be told from the rest. */
+  readonly seat: number;
+  /** The update, whatever its range; null: none. */
+  readonly update: SliceTask | null;
+}
+
+export interface RoundReport {
+  readonly kind: 'round';
+  /** That this rank computed. */
+  readonly shards: readonly ShardReport[];
+  /** Of what this rank updated: gradients that are NaN or infinite, time, floats. */
+  readonly notFinite: number;
+  readonly seconds: number;
+  readonly floats: number;
+}
+
 /** Sum floats [from, to) of a subtree's slots into its outbox, in the recipe's wire type. */
 export interface SubtreeTask extends SubtreeOutlet {
   readonly kind: 'subtree';
@@ -130,6 +155,7 @@ export interface EvaluationReport {
 /** By the name of the task's kind: what is asked, and what is answered. */
 interface Exchanges {
   shard: [ShardTask, ShardReport];
+  round: [RoundTask, RoundReport];
   sync: [SyncTask, SyncReport];
   subtree: [SubtreeTask, SubtreeReport];
   slice: [SliceTask, SliceReport];
