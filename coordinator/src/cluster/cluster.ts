@@ -46,7 +46,7 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
     const { layout, store } = host;
     const dtype = facts.terms.wireDtype;
     const { hashEvery } = options;
-    const weights = new WeightsBroadcast({ store, layout, dtype, limits, hashEvery });
+    const weights = new WeightsBroadcast({ store, wire: host.wire, layout, dtype, limits, hashEvery });
     const members = new Map<Guest, NodeMember>();
     const inboxes = new InboxPool(host);
     const begun = performance.now();

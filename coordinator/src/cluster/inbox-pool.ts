@@ -1,5 +1,5 @@
 /** Memory that sums of subtrees come into, part by part: slots of the store while there are any, else some of our own. */
-import { decodeFloats, widenFloats } from '@lockstep/shared/protocol/dtype.ts';
+import { decodeFloats } from '@lockstep/shared/protocol/dtype.ts';
 import type { WireDtype } from '@lockstep/shared/protocol/messages.ts';
 import type { RankHost } from '@lockstep/worker/rank/rank-host.ts';
 
@@ -11,12 +11,12 @@ export interface Inbox {
 }
 
 export class InboxPool {
-  private readonly host: Pick<RankHost, 'store' | 'storeKernels'>;
+  private readonly host: Pick<RankHost, 'store' | 'wire'>;
   /** Slots that nobody uses, the next one last: the same few are used again and again, the others cost no memory. */
   private readonly slots: number[];
   private readonly own: Float32Array[] = [];
 
-  constructor(host: Pick<RankHost, 'store' | 'storeKernels'>) {
+  constructor(host: Pick<RankHost, 'store' | 'wire'>) {
     this.host = host;
     const { shardsPerStep, inboxes = 0 } = host.store.layout;
     this.slots = Array.from({ length: inboxes }, (_, i) => shardsPerStep + inboxes - 1 - i);
@@ -36,13 +36,10 @@ export class InboxPool {
 
   /** Puts floats [from, to) into an inbox. @returns how many of them are NaN or infinite */
   fill({ slot, floats }: Inbox, from: number, to: number, payload: Uint8Array, dtype: WireDtype): number {
-    const { store, storeKernels } = this.host;
-    const target = floats.subarray(from, to);
-    if (slot === null) return decodeFloats(payload, dtype, target);
-    const counted = widenFloats(payload, dtype, target);
-    if (counted !== null) return counted;
-    // The vector kernel takes a tenth of the time that a loop of ours would.
+    const { store, wire } = this.host;
+    if (slot === null) return decodeFloats(payload, dtype, floats.subarray(from, to));
     const at = store.layout.slots + slot * store.layout.slotBytes + 4 * from;
-    return storeKernels.countNonFinite(at, to - from) ?? 0;
+    wire.widen(payload, dtype, at, to - from);
+    return wire.countNonFinite(at, to - from);
   }
 }

@@ -5,13 +5,14 @@
 import { createHash } from 'node:crypto';
 import type { Layout } from '@lockstep/shared/model/layout.ts';
 import { gradientBlocks } from '@lockstep/shared/protocol/blocks.ts';
-import { bytesPerFloat, narrowFloats, roundFloats } from '@lockstep/shared/protocol/dtype.ts';
-import { encodeFrameIn } from '@lockstep/shared/protocol/frame.ts';
+import { bytesPerFloat, roundFloats } from '@lockstep/shared/protocol/dtype.ts';
+import { writeFrame } from '@lockstep/shared/protocol/frame.ts';
 import { FramePool, SharedFrame } from '@lockstep/shared/protocol/frame-pool.ts';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import type { WireDtype } from '@lockstep/shared/protocol/messages.ts';
 import { cutParts, type Part } from '@lockstep/shared/protocol/ranges.ts';
 import { otherSide, type Side, type Store } from '@lockstep/worker/rank/store.ts';
+import type { WireFloats } from '@lockstep/worker/rank/wire-floats.ts';
 
 /** A piece of a step's weights, ready to be sent. */
 export interface WeightsFrame {
@@ -24,6 +25,7 @@ export interface WeightsFrame {
 
 export interface BroadcastSetup {
   readonly store: Store;
+  readonly wire: WireFloats;
   readonly layout: Layout;
   readonly dtype: WireDtype;
   readonly limits: Limits;
@@ -119,10 +121,15 @@ export class WeightsBroadcast {
   }
 
   private frame(step: number, { from, to }: Part, side: Side, hash: boolean): WeightsFrame {
-    const { store, dtype } = this.setup;
-    const floats = narrowFloats(store.weights(side).subarray(from, to), dtype);
+    const { store, wire, dtype } = this.setup;
     const header = { type: 'weights', step, from, to, dtype, hash };
-    const bytes = encodeFrameIn((size) => this.pool.take(size), header, floats);
+    const [at, n] = [store.layout.weights[side] + 4 * from, to - from];
+    const bytes = writeFrame(
+      (size) => this.pool.take(size),
+      header,
+      n * bytesPerFloat[dtype],
+      (target) => wire.narrow(at, n, dtype, target),
+    );
     return { step, from, shared: new SharedFrame(bytes, this.pool) };
   }
 }

@@ -19,7 +19,11 @@ function shortBits(x: number, dtype: number): number {
 /** A number as a type of the wire holds it; for float32 the number itself, as references are float64. */
 export function roundedTo(x: number, dtype: number): number {
   if (dtype === dtypeCodes.f32) return x;
-  const bits = shortBits(x, dtype);
+  return widenedTo(shortBits(x, dtype), dtype);
+}
+
+/** The number that 16 bits of a short type stand for. */
+function widenedTo(bits: number, dtype: number): number {
   wordBits[0] = dtype === dtypeCodes.bf16 ? bits << 16 : widenedHalf(bits);
   return word[0] as number;
 }
@@ -47,6 +51,20 @@ export const shortFloatKernels = {
         const bits = shortBits(values[a.values / 4 + i], a.dtype);
         bytes[a.out + 2 * i] = bits & 255;
         bytes[a.out + 2 * i + 1] = bits >>> 8;
+      }
+    },
+  }),
+
+  /** out = the float32 that n times 16 bits of a short type stand for. Not for float32. */
+  widenFloats: defineKernel({
+    parameters: ['bits', 'n', 'dtype', 'out'],
+    group: 'reduction',
+    flops: () => 0,
+    bytes: (a) => 6 * a.n,
+    reference: ({ values, bytes }, a) => {
+      for (let i = 0; i < a.n; i++) {
+        const bits = (bytes[a.bits + 2 * i] as number) | ((bytes[a.bits + 2 * i + 1] as number) << 8);
+        values[a.out / 4 + i] = widenedTo(bits, a.dtype);
       }
     },
   }),

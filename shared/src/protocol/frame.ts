@@ -97,12 +97,24 @@ export function encodeFrameIn(
   ...payload: readonly ArrayBufferView[]
 ): Uint8Array<ArrayBuffer> {
   const size = payload.reduce((sum, view) => sum + view.byteLength, 0);
+  return writeFrame(allocate, header, size, (target) => {
+    let at = 0;
+    for (const view of payload) {
+      target.set(bytesOf(view), at);
+      at += view.byteLength;
+    }
+  });
+}
+
+/** As `encodeFrameIn`, of a payload that somebody writes into it. @param write gets `size` bytes and fills them all */
+export function writeFrame(
+  allocate: Allocate,
+  header: Header,
+  size: number,
+  write: (target: Uint8Array<ArrayBuffer>) => void,
+): Uint8Array<ArrayBuffer> {
   const { frame, headBytes } = writeHead(header, size, allocate);
-  let at = headBytes;
-  for (const view of payload) {
-    frame.set(bytesOf(view), at);
-    at += view.byteLength;
-  }
+  write(frame.subarray(headBytes));
   new DataView(frame.buffer).setUint32(4, checksum(frame, headBytes), true);
   return frame;
 }

@@ -2,7 +2,7 @@
 import { type BuildName, buildNames, firstFreeByte } from '@lockstep/shared/kernels/build-name.ts';
 import { instantiateKernels } from '@lockstep/shared/kernels/instance.ts';
 import { dtypeCodes } from '@lockstep/shared/kernels/short-floats.ts';
-import { encodeFloats, roundFloats } from '@lockstep/shared/protocol/dtype.ts';
+import { decodeFloats, encodeFloats, roundFloats } from '@lockstep/shared/protocol/dtype.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
 import test from 'ava';
@@ -61,6 +61,26 @@ for (const dtype of ['bf16', 'f16'] as const) {
   });
 }
 
+for (const dtype of ['bf16', 'f16'] as const) {
+  test(`${dtype}: all 65,536 patterns widen as in the protocol, and narrow to themselves but for signalling NaNs`, async (t) => {
+    // One more: the loop's end counts as well.
+    const patterns = Uint16Array.from({ length: 65_537 }, (_, i) => i);
+    const wanted = new Float32Array(patterns.length);
+    decodeFloats(new Uint8Array(patterns.buffer), dtype, wanted);
+    for (const build of buildNames) {
+      const { arena, kernels } = await bind(build);
+      const [from, to] = [firstFreeByte, firstFreeByte + 2 ** 20];
+      arena.bytes.set(new Uint8Array(patterns.buffer), from);
+      kernels.widenFloats(from, patterns.length, dtypeCodes[dtype], to);
+      const found = new Uint32Array(arena.memory.buffer, to, patterns.length);
+      t.notThrows(() => sameWords(new Float32Array(Uint32Array.from(found).buffer), wanted, build));
+      kernels.narrowFloats(to, patterns.length, dtypeCodes[dtype], from);
+      const back = new Uint16Array(arena.memory.buffer, from, patterns.length);
+      t.true(back.every((bits, i) => bits === (i & 65_535) || Number.isNaN(wanted[i])));
+    }
+  });
+}
+
 test('references agree, nothing around is touched, float32 is copied', (t) => {
   for (const n of [0, 1, 7, 8, 29]) {
     for (const dtype of [0, 1, 2]) {
@@ -73,6 +93,8 @@ test('references agree, nothing around is touched, float32 is copied', (t) => {
       if (dtype === 0) continue;
       const narrow = ['narrowFloats', { values: from.offset, n, dtype, out: bytes.offset }] as const;
       t.notThrows(() => checkCalls(harness, [narrow], [{ name: 'bytes', buffer: bytes, tolerance: 0 }]));
+      const widen = ['widenFloats', { bits: bytes.offset, n, dtype, out: out.offset }] as const;
+      t.notThrows(() => checkCalls(harness, [narrow, widen], [{ name: 'out', buffer: out, tolerance: 0 }]));
     }
   }
 });

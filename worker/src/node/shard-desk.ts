@@ -51,7 +51,7 @@ export class ShardDesk {
     };
     this.onFinished = onFinished;
     this.board = new DeskBoard(setup, outbox);
-    this.shelf = new WeightsShelf(setup.host.store);
+    this.shelf = new WeightsShelf(setup.host);
     this.sender = new SubtreeSender(this.board, events);
     this.errands = new RankErrands(this.board, this.sender, events);
     this.queue = new ErrandQueue(this.board, this.shelf, this.errands, () => this.pump());

@@ -1,16 +1,18 @@
 /** Where a node puts the weights that arrive: two sides of the store, so that a step's never lie on the step before's. */
-import { widenFloats } from '@lockstep/shared/protocol/dtype.ts';
 import type { CoordinatorMessage } from '@lockstep/shared/protocol/messages.ts';
+import type { RankHost } from '../rank/rank-host.ts';
 import type { Side, Store } from '../rank/store.ts';
 
 export class WeightsShelf {
   private readonly store: Store;
+  private readonly wire: RankHost['wire'];
   private arriving: number | null = null;
   private wholeStep: number | null = null;
   private distrusted = false;
 
-  constructor(store: Store) {
+  constructor({ store, wire }: Pick<RankHost, 'store' | 'wire'>) {
     this.store = store;
+    this.wire = wire;
   }
 
   /** The step whose weights are all here. */
@@ -31,7 +33,8 @@ export class WeightsShelf {
       if (this.wholeStep !== null && sideOf(this.wholeStep) === sideOf(step)) this.wholeStep = null;
       this.store.control.withdrawWeights(sideOf(step));
     }
-    widenFloats(payload, dtype, this.weights(step).subarray(from, to));
+    const at = this.store.layout.weights[sideOf(step)] + 4 * from;
+    this.wire.widen(payload, dtype, at, to - from);
   }
 
   /** All parts of a step's weights are here. */

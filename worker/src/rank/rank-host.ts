@@ -1,5 +1,5 @@
 /** The ranks of this process with their store: what a coordinator and a node both start from. */
-import { instantiateKernels, type KernelInstance } from '@lockstep/shared/kernels/instance.ts';
+import { instantiateKernels } from '@lockstep/shared/kernels/instance.ts';
 import { layOut, type Layout } from '@lockstep/shared/model/layout.ts';
 import type { Model } from '@lockstep/shared/model/spec.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
@@ -10,6 +10,7 @@ import { arenaBytesOf, baysOf, modelFor, storeShapeOf } from './run-shape.ts';
 import { SliceSums } from './slice-sums.ts';
 import { inboxesFor, Store } from './store.ts';
 import type { SliceReport, SliceTask } from './tasks.ts';
+import { WireFloats } from './wire-floats.ts';
 
 export interface HostOptions {
   readonly recipe: Recipe;
@@ -34,8 +35,8 @@ export interface RankHost {
   readonly layout: Layout;
   readonly store: Store;
   readonly pool: RankPool;
-  /** Over the store, for this thread. */
-  readonly storeKernels: KernelInstance;
+  /** Floats of the store on their way out and in, for this thread. */
+  readonly wire: WireFloats;
   /** Sums and updates a slice in this thread: for slices so small that a rank's answer would take longer. */
   readonly updateSlice: (task: SliceTask) => SliceReport;
   readonly arenaBytes: number;
@@ -73,7 +74,7 @@ export async function startHost(options: HostOptions): Promise<RankHost> {
     layout,
     store,
     pool,
-    storeKernels,
+    wire: new WireFloats(store, storeKernels),
     updateSlice: (task) => sums.update(task),
     arenaBytes,
   };

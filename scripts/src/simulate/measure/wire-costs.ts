@@ -11,6 +11,7 @@ import { FramePool } from '@lockstep/shared/protocol/frame-pool.ts';
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
 import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
 import { Store } from '@lockstep/worker/rank/store.ts';
+import { WireFloats } from '@lockstep/worker/rank/wire-floats.ts';
 import { processorSeconds } from './process-time.ts';
 import { warmUpBytes } from './warm-up.ts';
 
@@ -54,7 +55,8 @@ async function openInbox(): Promise<(payload: Uint8Array) => void> {
     inboxes: 1,
   });
   const { module } = await chooseKernels(parseRecipe({}).arithmetic);
-  const pool = new InboxPool({ store, storeKernels: instantiateKernels(module, store.arena.memory) });
+  const wire = new WireFloats(store, instantiateKernels(module, store.arena.memory));
+  const pool = new InboxPool({ store, wire });
   const inbox = pool.take();
   return (payload) => void pool.fill(inbox, 0, payload.length / 4, payload, 'f32');
 }

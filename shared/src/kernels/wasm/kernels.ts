@@ -18,7 +18,7 @@ export { loadImage } from './image';
 export { softmaxCrossEntropy } from './loss';
 export { adamUpdate, sgdUpdate } from './optimizer';
 export { countNonFinite, treeSum } from './reduction';
-export { narrowFloats, roundFloats } from './short-floats';
+export { narrowFloats, roundFloats, widenFloats } from './short-floats';
 // Exported only so that the optimizer does not inline them, which revectorization would not survive.
 export { tileConvolution1, tileConvolution2, tileConvolution4, tileConvolution6 } from './conv-tile';
 export { tileConvolutionHalf6, tileConvolutionQuad1, tileConvolutionQuad4 } from './conv-partial-tile';

@@ -102,3 +102,34 @@ export function narrowFloats(values: usize, n: i32, dtype: i32, out: usize): voi
     out += 2;
   }
 }
+
+/** The float32 that the low 16 bits of each lane stand for; exact. */
+// @ts-ignore: decorator
+@inline
+function widened(low: v128, bfloat: bool): v128 {
+  if (bfloat) return i32x4.shl(low, 16);
+  const magnitude = i32x4.shl(v128.and(low, i32x4.splat(0x7fff)), 13);
+  // As a float32 the exponent is too small by 112, also of a subnormal half, which is a subnormal float32 then.
+  const finite = f32x4.mul(magnitude, f32x4.splat(reinterpret<f32>((127 + 112) << 23)));
+  const endless = v128.or(magnitude, i32x4.splat(0x7f800000));
+  const result = v128.bitselect(endless, finite, i32x4.ge_s(magnitude, i32x4.splat(0x7c00 << 13)));
+  return v128.or(result, i32x4.shl(v128.and(low, i32x4.splat(0x8000)), 16));
+}
+
+/** out = the floats that n times 16 bits stand for; dtype is not float32. */
+export function widenFloats(bits: usize, n: i32, dtype: i32, out: usize): void {
+  const bfloat = dtype == BF16;
+  let k = n >> 3;
+  if (k > 0) do {
+    const both = v128.load(bits);
+    v128.store(out, widened(i32x4.extend_low_i16x8_u(both), bfloat));
+    v128.store(out, widened(i32x4.extend_high_i16x8_u(both), bfloat), 16);
+    bits += 16;
+    out += 32;
+  } while (--k);
+  for (k = n & 7; k > 0; k--) {
+    store<i32>(out, i32x4.extract_lane(widened(i32x4.splat(<i32>load<u16>(bits)), bfloat), 0));
+    bits += 2;
+    out += 4;
+  }
+}
