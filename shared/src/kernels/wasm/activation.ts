@@ -28,10 +28,10 @@ function maskLoop(TWO: bool, MASK: bool, g: usize, g2: usize, y: usize, out: usi
       m3 = v128.and(m3, f32x4.gt(v128.load(y, 48), zero));
       y += 64;
     }
-    v128.store(out, m0);
     v128.store(out, m1, 16);
-    v128.store(out, m2, 32);
+    v128.store(out, m0);
     v128.store(out, m3, 48);
+    v128.store(out, m2, 32);
     g += 64;
     out += 64;
   } while (--n);
@@ -115,10 +115,10 @@ function addRun(a: usize, b: usize, y: usize, floats: i32, floor: v128): void {
     const y1 = f32x4.pmax(f32x4.add(v128.load(a, 16), v128.load(b, 16)), floor);
     const y2 = f32x4.pmax(f32x4.add(v128.load(a, 32), v128.load(b, 32)), floor);
     const y3 = f32x4.pmax(f32x4.add(v128.load(a, 48), v128.load(b, 48)), floor);
-    v128.store(y, y0);
     v128.store(y, y1, 16);
-    v128.store(y, y2, 32);
+    v128.store(y, y0);
     v128.store(y, y3, 48);
+    v128.store(y, y2, 32);
     a += 64;
     b += 64;
     y += 64;

@@ -89,10 +89,10 @@ function backwardRows16(
       const y1 = MADD(v128.load(m, 16), a1, MADD(f32x4.sub(v128.load(z, 16), k1), b1, d1));
       const y2 = MADD(v128.load(m, 32), a2, MADD(f32x4.sub(v128.load(z, 32), k2), b2, d2));
       const y3 = MADD(v128.load(m, 48), a3, MADD(f32x4.sub(v128.load(z, 48), k3), b3, d3));
-      v128.store(dz, y0);
       v128.store(dz, y1, 16);
-      v128.store(dz, y2, 32);
+      v128.store(dz, y0);
       v128.store(dz, y3, 48);
+      v128.store(dz, y2, 32);
       m += step;
       z += step;
       dz += step;

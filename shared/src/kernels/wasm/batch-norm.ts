@@ -97,10 +97,10 @@ function applyRow16(z: usize, k: usize, step: usize, y: usize, W: i32, floor: v1
     const y1 = f32x4.pmax(MADD(v128.load(z, 16), a1, b1), floor);
     const y2 = f32x4.pmax(MADD(v128.load(z, 32), a2, b2), floor);
     const y3 = f32x4.pmax(MADD(v128.load(z, 48), a3, b3), floor);
-    v128.store(y, y0);
     v128.store(y, y1, 16);
-    v128.store(y, y2, 32);
+    v128.store(y, y0);
     v128.store(y, y3, 48);
+    v128.store(y, y2, 32);
     z += step;
     y += step;
   } while (--W);
@@ -123,10 +123,10 @@ function applyResidualRow16(z: usize, k: usize, step: usize, r: usize, y: usize,
     const y1 = f32x4.pmax(f32x4.add(MADD(v128.load(z, 16), a1, b1), v128.load(r, 16)), floor);
     const y2 = f32x4.pmax(f32x4.add(MADD(v128.load(z, 32), a2, b2), v128.load(r, 32)), floor);
     const y3 = f32x4.pmax(f32x4.add(MADD(v128.load(z, 48), a3, b3), v128.load(r, 48)), floor);
-    v128.store(y, y0);
     v128.store(y, y1, 16);
-    v128.store(y, y2, 32);
+    v128.store(y, y0);
     v128.store(y, y3, 48);
+    v128.store(y, y2, 32);
     z += step;
     r += step;
     y += step;

@@ -21,10 +21,10 @@ function biasRow16(z: usize, bias: usize, step: usize, y: usize, W: i32, floor: 
     const y1 = f32x4.pmax(f32x4.add(v128.load(z, 16), b1), floor);
     const y2 = f32x4.pmax(f32x4.add(v128.load(z, 32), b2), floor);
     const y3 = f32x4.pmax(f32x4.add(v128.load(z, 48), b3), floor);
-    v128.store(y, y0);
     v128.store(y, y1, 16);
-    v128.store(y, y2, 32);
+    v128.store(y, y0);
     v128.store(y, y3, 48);
+    v128.store(y, y2, 32);
     z += step;
     y += step;
   } while (--W);
@@ -142,10 +142,10 @@ function sums16(x: usize, row: usize, image: usize, N: i32, H: i32, W: i32, step
     }
     x += image;
   }
-  v128.store(out, narrowed(l0, h0));
   v128.store(out, narrowed(l1, h1), 16);
-  v128.store(out, narrowed(l2, h2), 32);
+  v128.store(out, narrowed(l0, h0));
   v128.store(out, narrowed(l3, h3), 48);
+  v128.store(out, narrowed(l2, h2), 32);
 }
 
 /** The same for up to 4 channels. */

@@ -35,11 +35,11 @@ function packBlock(
               s2 = v128.load(from, 32);
               s3 = v128.load(from, 48);
             }
-            v128.store(packed, s0);
             v128.store(packed, s1, 16);
+            v128.store(packed, s0);
             if (NR == 16) {
-              v128.store(packed, s2, 32);
               v128.store(packed, s3, 48);
+              v128.store(packed, s2, 32);
             }
             from += pixel;
             packed += 4 * NR;

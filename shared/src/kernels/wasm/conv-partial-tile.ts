@@ -50,23 +50,23 @@ export function tileConvolutionHalf6(
     } while (--k);
     x += xRow;
   } while (--rows);
-  v128.store(y, a0);
   v128.store(y, a1, 16);
+  v128.store(y, a0);
   y += yPixel;
-  v128.store(y, b0);
   v128.store(y, b1, 16);
+  v128.store(y, b0);
   y += yPixel;
-  v128.store(y, c0);
   v128.store(y, c1, 16);
+  v128.store(y, c0);
   y += yPixel;
-  v128.store(y, d0);
   v128.store(y, d1, 16);
+  v128.store(y, d0);
   y += yPixel;
-  v128.store(y, e0);
   v128.store(y, e1, 16);
+  v128.store(y, e0);
   y += yPixel;
-  v128.store(y, f0);
   v128.store(y, f1, 16);
+  v128.store(y, f0);
 }
 
 /** Four pixels x 4 columns of a panel, for a last panel that is not full; w points at the first of the 4 columns. */

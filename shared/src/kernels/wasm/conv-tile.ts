@@ -8,7 +8,8 @@
 // w: panel [rows][length][NR]. y: first output; yPixel: bytes between its pixels. rows = 0 writes zeros.
 //
 // The shape of this code is what V8's revectorization recognises: four adjacent 128-bit loads or stores for 16
-// columns, `if (n > 0) do ... while (--n)`, nothing unrolled along the sum, and no inlining (so the entry exports it).
+// columns, `if (n > 0) do ... while (--n)`, nothing unrolled along the sum, and no inlining (so the entry exports it). Of
+// two halves the higher one is stored first: in the other order V8 stores the lower one twice.
 import { MADD, NR } from './lanes';
 
 /** Six pixels x NR columns: 12 accumulators of 8 lanes in the wide builds, of 4 in the narrow ones. */
@@ -85,46 +86,46 @@ export function tileConvolution6(
     } while (--k);
     x += xRow;
   } while (--rows);
-  v128.store(y, a0);
   v128.store(y, a1, 16);
+  v128.store(y, a0);
   if (NR == 16) {
-    v128.store(y, a2, 32);
     v128.store(y, a3, 48);
+    v128.store(y, a2, 32);
   }
   y += yPixel;
-  v128.store(y, b0);
   v128.store(y, b1, 16);
+  v128.store(y, b0);
   if (NR == 16) {
-    v128.store(y, b2, 32);
     v128.store(y, b3, 48);
+    v128.store(y, b2, 32);
   }
   y += yPixel;
-  v128.store(y, c0);
   v128.store(y, c1, 16);
+  v128.store(y, c0);
   if (NR == 16) {
-    v128.store(y, c2, 32);
     v128.store(y, c3, 48);
+    v128.store(y, c2, 32);
   }
   y += yPixel;
-  v128.store(y, d0);
   v128.store(y, d1, 16);
+  v128.store(y, d0);
   if (NR == 16) {
-    v128.store(y, d2, 32);
     v128.store(y, d3, 48);
+    v128.store(y, d2, 32);
   }
   y += yPixel;
-  v128.store(y, e0);
   v128.store(y, e1, 16);
+  v128.store(y, e0);
   if (NR == 16) {
-    v128.store(y, e2, 32);
     v128.store(y, e3, 48);
+    v128.store(y, e2, 32);
   }
   y += yPixel;
-  v128.store(y, f0);
   v128.store(y, f1, 16);
+  v128.store(y, f0);
   if (NR == 16) {
-    v128.store(y, f2, 32);
     v128.store(y, f3, 48);
+    v128.store(y, f2, 32);
   }
 }
 
@@ -184,32 +185,32 @@ export function tileConvolution4(
     } while (--k);
     x += xRow;
   } while (--rows);
-  v128.store(y, a0);
   v128.store(y, a1, 16);
+  v128.store(y, a0);
   if (NR == 16) {
-    v128.store(y, a2, 32);
     v128.store(y, a3, 48);
+    v128.store(y, a2, 32);
   }
   y += yPixel;
-  v128.store(y, b0);
   v128.store(y, b1, 16);
+  v128.store(y, b0);
   if (NR == 16) {
-    v128.store(y, b2, 32);
     v128.store(y, b3, 48);
+    v128.store(y, b2, 32);
   }
   y += yPixel;
-  v128.store(y, c0);
   v128.store(y, c1, 16);
+  v128.store(y, c0);
   if (NR == 16) {
-    v128.store(y, c2, 32);
     v128.store(y, c3, 48);
+    v128.store(y, c2, 32);
   }
   y += yPixel;
-  v128.store(y, d0);
   v128.store(y, d1, 16);
+  v128.store(y, d0);
   if (NR == 16) {
-    v128.store(y, d2, 32);
     v128.store(y, d3, 48);
+    v128.store(y, d2, 32);
   }
 }
 
@@ -251,18 +252,18 @@ export function tileConvolution2(
     } while (--k);
     x += xRow;
   } while (--rows);
-  v128.store(y, a0);
   v128.store(y, a1, 16);
+  v128.store(y, a0);
   if (NR == 16) {
-    v128.store(y, a2, 32);
     v128.store(y, a3, 48);
+    v128.store(y, a2, 32);
   }
   y += yPixel;
-  v128.store(y, b0);
   v128.store(y, b1, 16);
+  v128.store(y, b0);
   if (NR == 16) {
-    v128.store(y, b2, 32);
     v128.store(y, b3, 48);
+    v128.store(y, b2, 32);
   }
 }
 
@@ -296,10 +297,10 @@ export function tileConvolution1(
     } while (--k);
     x += xRow;
   } while (--rows);
-  v128.store(y, a0);
   v128.store(y, a1, 16);
+  v128.store(y, a0);
   if (NR == 16) {
-    v128.store(y, a2, 32);
     v128.store(y, a3, 48);
+    v128.store(y, a2, 32);
   }
 }

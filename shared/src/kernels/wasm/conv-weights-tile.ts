@@ -81,46 +81,46 @@ export function tileWeights6(
     } while (--row);
     x += imageSkip;
   } while (--images);
-  v128.store(out, a0);
   v128.store(out, a1, 16);
+  v128.store(out, a0);
   if (NR == 16) {
-    v128.store(out, a2, 32);
     v128.store(out, a3, 48);
+    v128.store(out, a2, 32);
   }
   out += 4 * NR;
-  v128.store(out, b0);
   v128.store(out, b1, 16);
+  v128.store(out, b0);
   if (NR == 16) {
-    v128.store(out, b2, 32);
     v128.store(out, b3, 48);
+    v128.store(out, b2, 32);
   }
   out += 4 * NR;
-  v128.store(out, c0);
   v128.store(out, c1, 16);
+  v128.store(out, c0);
   if (NR == 16) {
-    v128.store(out, c2, 32);
     v128.store(out, c3, 48);
+    v128.store(out, c2, 32);
   }
   out += 4 * NR;
-  v128.store(out, d0);
   v128.store(out, d1, 16);
+  v128.store(out, d0);
   if (NR == 16) {
-    v128.store(out, d2, 32);
     v128.store(out, d3, 48);
+    v128.store(out, d2, 32);
   }
   out += 4 * NR;
-  v128.store(out, e0);
   v128.store(out, e1, 16);
+  v128.store(out, e0);
   if (NR == 16) {
-    v128.store(out, e2, 32);
     v128.store(out, e3, 48);
+    v128.store(out, e2, 32);
   }
   out += 4 * NR;
-  v128.store(out, f0);
   v128.store(out, f1, 16);
+  v128.store(out, f0);
   if (NR == 16) {
-    v128.store(out, f2, 32);
     v128.store(out, f3, 48);
+    v128.store(out, f2, 32);
   }
 }
 
@@ -181,31 +181,31 @@ export function tileWeights4(
     } while (--row);
     x += imageSkip;
   } while (--images);
-  v128.store(out, a0);
   v128.store(out, a1, 16);
+  v128.store(out, a0);
   if (NR == 16) {
-    v128.store(out, a2, 32);
     v128.store(out, a3, 48);
+    v128.store(out, a2, 32);
   }
   out += 4 * NR;
-  v128.store(out, b0);
   v128.store(out, b1, 16);
+  v128.store(out, b0);
   if (NR == 16) {
-    v128.store(out, b2, 32);
     v128.store(out, b3, 48);
+    v128.store(out, b2, 32);
   }
   out += 4 * NR;
-  v128.store(out, c0);
   v128.store(out, c1, 16);
+  v128.store(out, c0);
   if (NR == 16) {
-    v128.store(out, c2, 32);
     v128.store(out, c3, 48);
+    v128.store(out, c2, 32);
   }
   out += 4 * NR;
-  v128.store(out, d0);
   v128.store(out, d1, 16);
+  v128.store(out, d0);
   if (NR == 16) {
-    v128.store(out, d2, 32);
     v128.store(out, d3, 48);
+    v128.store(out, d2, 32);
   }
 }

@@ -69,46 +69,46 @@ export function tileProduct6(depth: i32, a: usize, b: usize, c: usize, cRow: i32
     a += 24;
     b += 4 * NR;
   } while (--depth);
-  v128.store(c, a0);
   v128.store(c, a1, 16);
+  v128.store(c, a0);
   if (NR == 16) {
-    v128.store(c, a2, 32);
     v128.store(c, a3, 48);
+    v128.store(c, a2, 32);
   }
   c += cRow;
-  v128.store(c, b0);
   v128.store(c, b1, 16);
+  v128.store(c, b0);
   if (NR == 16) {
-    v128.store(c, b2, 32);
     v128.store(c, b3, 48);
+    v128.store(c, b2, 32);
   }
   c += cRow;
-  v128.store(c, c0);
   v128.store(c, c1, 16);
+  v128.store(c, c0);
   if (NR == 16) {
-    v128.store(c, c2, 32);
     v128.store(c, c3, 48);
+    v128.store(c, c2, 32);
   }
   c += cRow;
-  v128.store(c, d0);
   v128.store(c, d1, 16);
+  v128.store(c, d0);
   if (NR == 16) {
-    v128.store(c, d2, 32);
     v128.store(c, d3, 48);
+    v128.store(c, d2, 32);
   }
   c += cRow;
-  v128.store(c, e0);
   v128.store(c, e1, 16);
+  v128.store(c, e0);
   if (NR == 16) {
-    v128.store(c, e2, 32);
     v128.store(c, e3, 48);
+    v128.store(c, e2, 32);
   }
   c += cRow;
-  v128.store(c, f0);
   v128.store(c, f1, 16);
+  v128.store(c, f0);
   if (NR == 16) {
-    v128.store(c, f2, 32);
     v128.store(c, f3, 48);
+    v128.store(c, f2, 32);
   }
 }
 
@@ -159,31 +159,31 @@ export function tileProduct4(depth: i32, a: usize, b: usize, c: usize, cRow: i32
     a += 16;
     b += 4 * NR;
   } while (--depth);
-  v128.store(c, a0);
   v128.store(c, a1, 16);
+  v128.store(c, a0);
   if (NR == 16) {
-    v128.store(c, a2, 32);
     v128.store(c, a3, 48);
+    v128.store(c, a2, 32);
   }
   c += cRow;
-  v128.store(c, b0);
   v128.store(c, b1, 16);
+  v128.store(c, b0);
   if (NR == 16) {
-    v128.store(c, b2, 32);
     v128.store(c, b3, 48);
+    v128.store(c, b2, 32);
   }
   c += cRow;
-  v128.store(c, c0);
   v128.store(c, c1, 16);
+  v128.store(c, c0);
   if (NR == 16) {
-    v128.store(c, c2, 32);
     v128.store(c, c3, 48);
+    v128.store(c, c2, 32);
   }
   c += cRow;
-  v128.store(c, d0);
   v128.store(c, d1, 16);
+  v128.store(c, d0);
   if (NR == 16) {
-    v128.store(c, d2, 32);
     v128.store(c, d3, 48);
+    v128.store(c, d2, 32);
   }
 }

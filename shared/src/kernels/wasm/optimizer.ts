@@ -71,12 +71,12 @@ export function adamUpdate(
     const v1 = average(v128.load(v, 16), f32x4.mul(g1, g1), keep2, take2);
     const u0 = adamStep(w0, m0, v0, i1, i2, eps, decay, minusLr);
     const u1 = adamStep(w1, m1, v1, i1, i2, eps, decay, minusLr);
-    v128.store(mOut, m0);
     v128.store(mOut, m1, 16);
-    v128.store(vOut, v0);
+    v128.store(mOut, m0);
     v128.store(vOut, v1, 16);
-    v128.store(wOut, u0);
+    v128.store(vOut, v0);
     v128.store(wOut, u1, 16);
+    v128.store(wOut, u0);
     w += 32;
     g += 32;
     m += 32;

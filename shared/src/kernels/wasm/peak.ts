@@ -65,46 +65,46 @@ export function tilePeak(iterations: i32, operands: usize, out: usize): f32 {
     w3 = before1;
   } while (--iterations);
   let to = out;
-  v128.store(to, a0);
   v128.store(to, a1, 16);
+  v128.store(to, a0);
   if (NR == 16) {
-    v128.store(to, a2, 32);
     v128.store(to, a3, 48);
+    v128.store(to, a2, 32);
   }
   to += 4 * NR;
-  v128.store(to, b0);
   v128.store(to, b1, 16);
+  v128.store(to, b0);
   if (NR == 16) {
-    v128.store(to, b2, 32);
     v128.store(to, b3, 48);
+    v128.store(to, b2, 32);
   }
   to += 4 * NR;
-  v128.store(to, c0);
   v128.store(to, c1, 16);
+  v128.store(to, c0);
   if (NR == 16) {
-    v128.store(to, c2, 32);
     v128.store(to, c3, 48);
+    v128.store(to, c2, 32);
   }
   to += 4 * NR;
-  v128.store(to, d0);
   v128.store(to, d1, 16);
+  v128.store(to, d0);
   if (NR == 16) {
-    v128.store(to, d2, 32);
     v128.store(to, d3, 48);
+    v128.store(to, d2, 32);
   }
   to += 4 * NR;
-  v128.store(to, e0);
   v128.store(to, e1, 16);
+  v128.store(to, e0);
   if (NR == 16) {
-    v128.store(to, e2, 32);
     v128.store(to, e3, 48);
+    v128.store(to, e2, 32);
   }
   to += 4 * NR;
-  v128.store(to, f0);
   v128.store(to, f1, 16);
+  v128.store(to, f0);
   if (NR == 16) {
-    v128.store(to, f2, 32);
     v128.store(to, f3, 48);
+    v128.store(to, f2, 32);
   }
   to += 4 * NR;
   let sum: f32 = 0;

@@ -16,10 +16,10 @@ function add2(a: usize, b: usize, out: usize, n: i32): void {
     const x1 = f32x4.add(v128.load(a, 16), v128.load(b, 16));
     const x2 = f32x4.add(v128.load(a, 32), v128.load(b, 32));
     const x3 = f32x4.add(v128.load(a, 48), v128.load(b, 48));
-    v128.store(out, x0);
     v128.store(out, x1, 16);
-    v128.store(out, x2, 32);
+    v128.store(out, x0);
     v128.store(out, x3, 48);
+    v128.store(out, x2, 32);
     a += 64;
     b += 64;
     out += 64;
@@ -44,10 +44,10 @@ function add4(a: usize, b: usize, c: usize, d: usize, out: usize, n: i32): void 
     const x1 = f32x4.add(l1, f32x4.add(v128.load(c, 16), v128.load(d, 16)));
     const x2 = f32x4.add(l2, f32x4.add(v128.load(c, 32), v128.load(d, 32)));
     const x3 = f32x4.add(l3, f32x4.add(v128.load(c, 48), v128.load(d, 48)));
-    v128.store(out, x0);
     v128.store(out, x1, 16);
-    v128.store(out, x2, 32);
+    v128.store(out, x0);
     v128.store(out, x3, 48);
+    v128.store(out, x2, 32);
     a += 64;
     b += 64;
     c += 64;
@@ -79,8 +79,8 @@ function addRounded(a: usize, b: usize, out: usize, n: i32, bfloat: bool): void 
   if (k > 0) do {
     const x0 = roundedSum(v128.load(a), v128.load(b), bfloat);
     const x1 = roundedSum(v128.load(a, 16), v128.load(b, 16), bfloat);
-    v128.store(out, x0);
     v128.store(out, x1, 16);
+    v128.store(out, x0);
     a += 32;
     b += 32;
     out += 32;

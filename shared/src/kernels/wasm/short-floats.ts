@@ -122,8 +122,8 @@ export function widenFloats(bits: usize, n: i32, dtype: i32, out: usize): void {
   let k = n >> 3;
   if (k > 0) do {
     const both = v128.load(bits);
-    v128.store(out, widened(i32x4.extend_low_i16x8_u(both), bfloat));
     v128.store(out, widened(i32x4.extend_high_i16x8_u(both), bfloat), 16);
+    v128.store(out, widened(i32x4.extend_low_i16x8_u(both), bfloat));
     bits += 16;
     out += 32;
   } while (--k);

@@ -20,6 +20,26 @@ const B2: f64 = B * B;
 const AT_A: f64 = 1 / (2 * A * (A2 - B2));
 const AT_B: f64 = 1 / (2 * B * (B2 - A2));
 
+// Read from memory before a loop, as in `winograd-transform.ts`.
+const PLUS_A: usize = memory.data<f32>([<f32>A]);
+const MINUS_A: usize = memory.data<f32>([<f32>-A]);
+const PLUS_B: usize = memory.data<f32>([<f32>B]);
+const MINUS_B: usize = memory.data<f32>([<f32>-B]);
+const MINUS_A2: usize = memory.data<f32>([<f32>-A2]);
+const MINUS_B2: usize = memory.data<f32>([<f32>-B2]);
+const BOTH: usize = memory.data<f32>([<f32>(A2 * B2)]);
+const MINUS_SUM: usize = memory.data<f32>([<f32>-(A2 + B2)]);
+const PLUS_A2: usize = memory.data<f32>([<f32>A2]);
+const PLUS_B2: usize = memory.data<f32>([<f32>B2]);
+const PLUS_A3: usize = memory.data<f32>([<f32>(A * A2)]);
+const PLUS_B3: usize = memory.data<f32>([<f32>(B * B2)]);
+const A_0: usize = memory.data<f32>([<f32>AT_A]);
+const MINUS_A_0: usize = memory.data<f32>([<f32>-AT_A]);
+const A_1: usize = memory.data<f32>([<f32>(AT_A * A)]);
+const B_0: usize = memory.data<f32>([<f32>AT_B]);
+const MINUS_B_0: usize = memory.data<f32>([<f32>-AT_B]);
+const B_1: usize = memory.data<f32>([<f32>(AT_B * B)]);
+
 /**
  * The input transform, for the input and for the gradient of the output: pixels d0 .. d4 of the filter with two taps,
  * fromStride apart, and those of the single tap, `between` bytes behind d0 .. d3 -> 9 elements.
@@ -28,14 +48,14 @@ export function tileStridedInput(
   groups: i32, count: i32, from: usize, fromStride: i32, between: i32, fromStep: i32, fromGroup: i32,
   to: usize, toStride: i32, toStep: i32, toGroup: i32,
 ): void {
-  const a = f32x4.splat(<f32>A);
-  const minusA = f32x4.splat(<f32>-A);
-  const b = f32x4.splat(<f32>B);
-  const minusB = f32x4.splat(<f32>-B);
-  const minusA2 = f32x4.splat(<f32>-A2);
-  const minusB2 = f32x4.splat(<f32>-B2);
-  const product = f32x4.splat(<f32>(A2 * B2));
-  const minusSum = f32x4.splat(<f32>-(A2 + B2));
+  const a = v128.load32_splat(PLUS_A);
+  const minusA = v128.load32_splat(MINUS_A);
+  const b = v128.load32_splat(PLUS_B);
+  const minusB = v128.load32_splat(MINUS_B);
+  const minusA2 = v128.load32_splat(MINUS_A2);
+  const minusB2 = v128.load32_splat(MINUS_B2);
+  const product = v128.load32_splat(BOTH);
+  const minusSum = v128.load32_splat(MINUS_SUM);
   if (groups > 0 && count > 0) do {
     let k = count;
     let s0 = from;
@@ -60,28 +80,28 @@ export function tileStridedInput(
       const pMinusB = MADD(minusB, pOddB, pEvenB), qMinusB = MADD(minusB, qOddB, qEvenB);
       const pInfinite = MADD(product, p0, MADD(minusSum, p2, p4));
       const qInfinite = MADD(product, q0, MADD(minusSum, q2, q4));
-      v128.store(t0, pPlusA);
       v128.store(t0, qPlusA, 16);
-      v128.store(t1, pMinusA);
+      v128.store(t0, pPlusA);
       v128.store(t1, qMinusA, 16);
-      v128.store(t2, pPlusB);
+      v128.store(t1, pMinusA);
       v128.store(t2, qPlusB, 16);
-      v128.store(t3, pMinusB);
+      v128.store(t2, pPlusB);
       v128.store(t3, qMinusB, 16);
-      v128.store(t4, pInfinite);
+      v128.store(t3, pMinusB);
       v128.store(t4, qInfinite, 16);
+      v128.store(t4, pInfinite);
       const r0 = v128.load(s0 + between), u0 = v128.load(s0 + between, 16);
       const r1 = v128.load(s1 + between), u1 = v128.load(s1 + between, 16);
       const r2 = v128.load(s2 + between), u2 = v128.load(s2 + between, 16);
       const r3 = v128.load(s3 + between), u3 = v128.load(s3 + between, 16);
-      v128.store(t5, r0);
       v128.store(t5, u0, 16);
-      v128.store(t6, r1);
+      v128.store(t5, r0);
       v128.store(t6, u1, 16);
-      v128.store(t7, r2);
+      v128.store(t6, r1);
       v128.store(t7, u2, 16);
-      v128.store(t8, r3);
+      v128.store(t7, r2);
       v128.store(t8, u3, 16);
+      v128.store(t8, r3);
       s0 += fromStep;
       t0 += toStep;
     } while (--k);
@@ -95,12 +115,12 @@ export function tileStridedOutput(
   groups: i32, count: i32,
   from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
 ): void {
-  const a = f32x4.splat(<f32>A);
-  const b = f32x4.splat(<f32>B);
-  const a2 = f32x4.splat(<f32>A2);
-  const b2 = f32x4.splat(<f32>B2);
-  const a3 = f32x4.splat(<f32>(A * A2));
-  const b3 = f32x4.splat(<f32>(B * B2));
+  const a = v128.load32_splat(PLUS_A);
+  const b = v128.load32_splat(PLUS_B);
+  const a2 = v128.load32_splat(PLUS_A2);
+  const b2 = v128.load32_splat(PLUS_B2);
+  const a3 = v128.load32_splat(PLUS_A3);
+  const b3 = v128.load32_splat(PLUS_B3);
   if (groups > 0 && count > 0) do {
     let k = count;
     let s0 = from;
@@ -126,14 +146,14 @@ export function tileStridedOutput(
       const qThird = MADD(b2, qSumB, MADD(a2, qSumA, v128.load(s7, 16)));
       const pFourth = MADD(b3, pDiffB, MADD(a3, pDiffA, f32x4.add(p4, v128.load(s8))));
       const qFourth = MADD(b3, qDiffB, MADD(a3, qDiffA, f32x4.add(q4, v128.load(s8, 16))));
-      v128.store(t0, pFirst);
       v128.store(t0, qFirst, 16);
-      v128.store(t1, pSecond);
+      v128.store(t0, pFirst);
       v128.store(t1, qSecond, 16);
-      v128.store(t2, pThird);
+      v128.store(t1, pSecond);
       v128.store(t2, qThird, 16);
-      v128.store(t3, pFourth);
+      v128.store(t2, pThird);
       v128.store(t3, qFourth, 16);
+      v128.store(t3, pFourth);
       s0 += fromStep;
       t0 += toStep;
     } while (--k);
@@ -147,12 +167,12 @@ export function tileStridedFilter(
   groups: i32, count: i32,
   from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
 ): void {
-  const a0 = f32x4.splat(<f32>AT_A);
-  const minusA0 = f32x4.splat(<f32>-AT_A);
-  const a1 = f32x4.splat(<f32>(AT_A * A));
-  const b0 = f32x4.splat(<f32>AT_B);
-  const minusB0 = f32x4.splat(<f32>-AT_B);
-  const b1 = f32x4.splat(<f32>(AT_B * B));
+  const a0 = v128.load32_splat(A_0);
+  const minusA0 = v128.load32_splat(MINUS_A_0);
+  const a1 = v128.load32_splat(A_1);
+  const b0 = v128.load32_splat(B_0);
+  const minusB0 = v128.load32_splat(MINUS_B_0);
+  const b1 = v128.load32_splat(B_1);
   if (groups > 0 && count > 0) do {
     let k = count;
     let s0 = from;
@@ -168,18 +188,18 @@ export function tileStridedFilter(
       const pMinusA = MADD(a1, p2, f32x4.mul(minusA0, p0)), qMinusA = MADD(a1, q2, f32x4.mul(minusA0, q0));
       const pPlusB = MADD(b1, p2, f32x4.mul(b0, p0)), qPlusB = MADD(b1, q2, f32x4.mul(b0, q0));
       const pMinusB = MADD(b1, p2, f32x4.mul(minusB0, p0)), qMinusB = MADD(b1, q2, f32x4.mul(minusB0, q0));
-      v128.store(t0, pPlusA);
       v128.store(t0, qPlusA, 16);
-      v128.store(t1, pMinusA);
+      v128.store(t0, pPlusA);
       v128.store(t1, qMinusA, 16);
-      v128.store(t2, pPlusB);
+      v128.store(t1, pMinusA);
       v128.store(t2, qPlusB, 16);
-      v128.store(t3, pMinusB);
+      v128.store(t2, pPlusB);
       v128.store(t3, qMinusB, 16);
-      v128.store(t4, p2);
+      v128.store(t3, pMinusB);
       v128.store(t4, q2, 16);
-      v128.store(t5, p1);
+      v128.store(t4, p2);
       v128.store(t5, q1, 16);
+      v128.store(t5, p1);
       s0 += fromStep;
       t0 += toStep;
     } while (--k);
@@ -206,12 +226,12 @@ export function tileStridedSpread(
   groups: i32, count: i32,
   from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
 ): void {
-  const a = f32x4.splat(<f32>A);
-  const b = f32x4.splat(<f32>B);
-  const a2 = f32x4.splat(<f32>A2);
-  const b2 = f32x4.splat(<f32>B2);
-  const a3 = f32x4.splat(<f32>(A * A2));
-  const b3 = f32x4.splat(<f32>(B * B2));
+  const a = v128.load32_splat(PLUS_A);
+  const b = v128.load32_splat(PLUS_B);
+  const a2 = v128.load32_splat(PLUS_A2);
+  const b2 = v128.load32_splat(PLUS_B2);
+  const a3 = v128.load32_splat(PLUS_A3);
+  const b3 = v128.load32_splat(PLUS_B3);
   if (groups > 0 && count > 0) do {
     let k = count;
     let s0 = from;
@@ -234,26 +254,26 @@ export function tileStridedSpread(
       const pSecond = MADD(b, pDiffB, f32x4.mul(a, pDiffA)), qSecond = MADD(b, qDiffB, f32x4.mul(a, qDiffA));
       const pThird = MADD(b2, pSumB, f32x4.mul(a2, pSumA)), qThird = MADD(b2, qSumB, f32x4.mul(a2, qSumA));
       const pFourth = MADD(b3, pDiffB, MADD(a3, pDiffA, p4)), qFourth = MADD(b3, qDiffB, MADD(a3, qDiffA, q4));
-      v128.store(t1, pFirst);
       v128.store(t1, qFirst, 16);
-      v128.store(t3, pSecond);
+      v128.store(t1, pFirst);
       v128.store(t3, qSecond, 16);
-      v128.store(t5, pThird);
+      v128.store(t3, pSecond);
       v128.store(t5, qThird, 16);
-      v128.store(t7, pFourth);
+      v128.store(t5, pThird);
       v128.store(t7, qFourth, 16);
+      v128.store(t7, pFourth);
       const r0 = v128.load(s5), u0 = v128.load(s5, 16);
       const r1 = v128.load(s6), u1 = v128.load(s6, 16);
       const r2 = v128.load(s7), u2 = v128.load(s7, 16);
       const r3 = v128.load(s8), u3 = v128.load(s8, 16);
-      v128.store(t0, r0);
       v128.store(t0, u0, 16);
-      v128.store(t2, r1);
+      v128.store(t0, r0);
       v128.store(t2, u1, 16);
-      v128.store(t4, r2);
+      v128.store(t2, r1);
       v128.store(t4, u2, 16);
-      v128.store(t6, r3);
+      v128.store(t4, r2);
       v128.store(t6, u3, 16);
+      v128.store(t6, r3);
       s0 += fromStep;
       t0 += toStep;
     } while (--k);
@@ -267,12 +287,12 @@ export function tileStridedGradient(
   groups: i32, count: i32,
   from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
 ): void {
-  const a = f32x4.splat(<f32>A);
-  const minusA = f32x4.splat(<f32>-A);
-  const b = f32x4.splat(<f32>B);
-  const minusB = f32x4.splat(<f32>-B);
-  const a2 = f32x4.splat(<f32>A2);
-  const b2 = f32x4.splat(<f32>B2);
+  const a = v128.load32_splat(PLUS_A);
+  const minusA = v128.load32_splat(MINUS_A);
+  const b = v128.load32_splat(PLUS_B);
+  const minusB = v128.load32_splat(MINUS_B);
+  const a2 = v128.load32_splat(PLUS_A2);
+  const b2 = v128.load32_splat(PLUS_B2);
   if (groups > 0 && count > 0) do {
     let k = count;
     let s0 = from;
@@ -293,24 +313,24 @@ export function tileStridedGradient(
       const pMinusA = MADD(minusA, pOddA, pEvenA), qMinusA = MADD(minusA, qOddA, qEvenA);
       const pPlusB = MADD(b, pOddB, pEvenB), qPlusB = MADD(b, qOddB, qEvenB);
       const pMinusB = MADD(minusB, pOddB, pEvenB), qMinusB = MADD(minusB, qOddB, qEvenB);
-      v128.store(t0, pPlusA);
       v128.store(t0, qPlusA, 16);
-      v128.store(t1, pMinusA);
+      v128.store(t0, pPlusA);
       v128.store(t1, qMinusA, 16);
-      v128.store(t2, pPlusB);
+      v128.store(t1, pMinusA);
       v128.store(t2, qPlusB, 16);
-      v128.store(t3, pMinusB);
+      v128.store(t2, pPlusB);
       v128.store(t3, qMinusB, 16);
-      v128.store(t4, p3);
+      v128.store(t3, pMinusB);
       v128.store(t4, q3, 16);
-      v128.store(t5, p0);
+      v128.store(t4, p3);
       v128.store(t5, q0, 16);
-      v128.store(t6, p1);
+      v128.store(t5, p0);
       v128.store(t6, q1, 16);
-      v128.store(t7, p2);
+      v128.store(t6, p1);
       v128.store(t7, q2, 16);
-      v128.store(t8, p3);
+      v128.store(t7, p2);
       v128.store(t8, q3, 16);
+      v128.store(t8, p3);
       s0 += fromStep;
       t0 += toStep;
     } while (--k);
@@ -324,10 +344,10 @@ export function tileStridedFilterGradient(
   groups: i32, count: i32,
   from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
 ): void {
-  const a0 = f32x4.splat(<f32>AT_A);
-  const a1 = f32x4.splat(<f32>(AT_A * A));
-  const b0 = f32x4.splat(<f32>AT_B);
-  const b1 = f32x4.splat(<f32>(AT_B * B));
+  const a0 = v128.load32_splat(A_0);
+  const a1 = v128.load32_splat(A_1);
+  const b0 = v128.load32_splat(B_0);
+  const b1 = v128.load32_splat(B_1);
   if (groups > 0 && count > 0) do {
     let k = count;
     let s0 = from;
@@ -346,12 +366,12 @@ export function tileStridedFilterGradient(
       const qFirst = MADD(b0, f32x4.sub(q2, q3), f32x4.mul(a0, f32x4.sub(q0, q1)));
       const pThird = MADD(b1, f32x4.add(p2, p3), MADD(a1, f32x4.add(p0, p1), p4));
       const qThird = MADD(b1, f32x4.add(q2, q3), MADD(a1, f32x4.add(q0, q1), q4));
-      v128.store(t0, pFirst);
       v128.store(t0, qFirst, 16);
-      v128.store(t1, p5);
+      v128.store(t0, pFirst);
       v128.store(t1, q5, 16);
-      v128.store(t2, pThird);
+      v128.store(t1, p5);
       v128.store(t2, qThird, 16);
+      v128.store(t2, pThird);
       s0 += fromStep;
       t0 += toStep;
     } while (--k);

@@ -11,11 +11,11 @@ export function tileAdd(tile: usize, c: usize, cRow: i32, rows: i32): void {
       s2 = f32x4.add(v128.load(c, 32), v128.load(tile, 32));
       s3 = f32x4.add(v128.load(c, 48), v128.load(tile, 48));
     }
-    v128.store(c, s0);
     v128.store(c, s1, 16);
+    v128.store(c, s0);
     if (NR == 16) {
-      v128.store(c, s2, 32);
       v128.store(c, s3, 48);
+      v128.store(c, s2, 32);
     }
     c += cRow;
     tile += 4 * NR;

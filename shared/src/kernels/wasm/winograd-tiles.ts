@@ -9,8 +9,8 @@ import {
   stridedFilterTap, tileStridedSpread,
 } from './strided-transform';
 import {
-  tileWinogradFilter, tileWinogradFilterGradient, tileWinogradGradient, tileWinogradInput, tileWinogradOutput,
-  winogradFilterTap,
+  tileWinogradFilter, tileWinogradFilterGradient, tileWinogradGradientColumns, tileWinogradGradientRows,
+  tileWinogradInputColumns, tileWinogradInputRows, tileWinogradOutputColumns, tileWinogradOutputRows, winogradFilterTap,
 } from './winograd-transform';
 
 /** How an image is cut into tiles. Stride 1: 4 x 4 outputs from 6 x 6 inputs; its input's gradient is the same. */
@@ -116,8 +116,8 @@ export function transformInput(
   for (; groups > 0; groups -= GROUPS) {
     const count = min(GROUPS, groups);
     if (tiling == PLAIN) {
-      tileWinogradInput(count, 6, x, xRow, xPixel, 32, temporary, 192, 32, 1152);
-      tileWinogradInput(count, 6, temporary, 32, 192, 1152, v, plane, 6 * plane, 32);
+      tileWinogradInputColumns(count, x, xRow, xPixel, temporary);
+      tileWinogradInputRows(count, temporary, v, plane);
     } else if (tiling == DOWN) {
       tileStridedInput(count, 9, x, 2 * xRow, xRow, xPixel, 32, temporary, 288, 32, 2592);
       tileStridedInput(count, 9, temporary, 64, 32, 288, 2592, v, plane, 9 * plane, 32);
@@ -135,8 +135,8 @@ export function transformOutput(
   tiling: i32, m: usize, plane: i32, groups: i32, y: usize, yRow: i32, yPixel: i32, temporary: usize,
 ): void {
   if (tiling == PLAIN) {
-    tileWinogradOutput(groups, 6, m, 6 * plane, plane, 32, temporary, 192, 32, 768);
-    tileWinogradOutput(groups, 4, temporary, 32, 192, 768, y, yPixel, yRow, 32);
+    tileWinogradOutputColumns(groups, m, plane, temporary);
+    tileWinogradOutputRows(groups, temporary, y, yRow, yPixel);
   } else if (tiling == DOWN) {
     tileStridedOutput(groups, 9, m, 9 * plane, plane, 32, temporary, 288, 32, 1152);
     tileStridedOutput(groups, 4, temporary, 32, 288, 1152, y, yPixel, yRow, 32);
@@ -151,8 +151,8 @@ export function transformGradient(
   tiling: i32, dy: usize, dyRow: i32, dyPixel: i32, groups: i32, p: usize, plane: i32, temporary: usize,
 ): void {
   if (tiling == PLAIN) {
-    tileWinogradGradient(groups, 4, dy, dyRow, dyPixel, 32, temporary, 128, 32, 768);
-    tileWinogradGradient(groups, 6, temporary, 32, 128, 768, p, plane, 6 * plane, 32);
+    tileWinogradGradientColumns(groups, dy, dyRow, dyPixel, temporary);
+    tileWinogradGradientRows(groups, temporary, p, plane);
   } else {
     tileStridedGradient(groups, 4, dy, dyRow, dyPixel, 32, temporary, 128, 32, 1152);
     tileStridedGradient(groups, 9, temporary, 32, 128, 1152, p, plane, 9 * plane, 32);
@@ -199,8 +199,8 @@ export function tileThreeTaps(
       const p2 = v128.load(s2), q2 = v128.load(s2, 16);
       const p = MADD(vb, p1, MADD(vc, p2, f32x4.mul(va, p0)));
       const q = MADD(vb, q1, MADD(vc, q2, f32x4.mul(va, q0)));
-      v128.store(out, p);
       v128.store(out, q, 16);
+      v128.store(out, p);
       s0 += wTap;
       out += 32;
     } while (--k);

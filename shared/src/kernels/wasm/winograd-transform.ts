@@ -11,8 +11,9 @@
 // fromGroup and toGroup further on. All distances in bytes.
 //
 // p0, p1, .. are the elements' first four channels, q0, q1, .. the next four: V8's revectorization makes one 256-bit
-// operation of each pair p, q. It needs the adjacent stores at the end and `do ... while (--n)`; the entry exports the
-// passes so that they are not inlined.
+// operation of each pair p, q. It needs the adjacent stores at the end, the higher one first, and `do ... while (--n)`; the
+// entry exports the passes so that they are not inlined. On the scratch's side distances are literals, which become part
+// of the instructions that load and store.
 import { MADD } from './lanes';
 
 /** The interpolation points +-A and +-B, their powers, and what follows from them. */
@@ -25,27 +26,54 @@ const AT_ZERO: f64 = 1 / (A2 * B2);
 const AT_A: f64 = 1 / (2 * A2 * (A2 - B2));
 const AT_B: f64 = 1 / (2 * B2 * (B2 - A2));
 
+// Constants are read from memory before a loop: V8 makes a literal anew wherever it is used, with three instructions, and
+// these loops are short (docs/log.md).
+const PLUS_A: usize = memory.data<f32>([<f32>A]);
+const MINUS_A: usize = memory.data<f32>([<f32>-A]);
+const PLUS_B: usize = memory.data<f32>([<f32>B]);
+const MINUS_B: usize = memory.data<f32>([<f32>-B]);
+const MINUS_A2: usize = memory.data<f32>([<f32>-A2]);
+const MINUS_B2: usize = memory.data<f32>([<f32>-B2]);
+const BOTH: usize = memory.data<f32>([<f32>(A2 * B2)]);
+const MINUS_SUM: usize = memory.data<f32>([<f32>-(A2 + B2)]);
+const PLUS_A2: usize = memory.data<f32>([<f32>A2]);
+const PLUS_B2: usize = memory.data<f32>([<f32>B2]);
+const PLUS_A3: usize = memory.data<f32>([<f32>(A * A2)]);
+const PLUS_B3: usize = memory.data<f32>([<f32>(B * B2)]);
+const ZERO_0: usize = memory.data<f32>([<f32>AT_ZERO]);
+const A_0: usize = memory.data<f32>([<f32>AT_A]);
+const A_1: usize = memory.data<f32>([<f32>(AT_A * A)]);
+const MINUS_A_1: usize = memory.data<f32>([<f32>(-AT_A * A)]);
+const A_2: usize = memory.data<f32>([<f32>(AT_A * A2)]);
+const B_0: usize = memory.data<f32>([<f32>AT_B]);
+const B_1: usize = memory.data<f32>([<f32>(AT_B * B)]);
+const MINUS_B_1: usize = memory.data<f32>([<f32>(-AT_B * B)]);
+const B_2: usize = memory.data<f32>([<f32>(AT_B * B2)]);
+
 /** The input transform, 6 -> 6: B^T. */
-export function tileWinogradInput(
+// @ts-ignore: decorator
+@inline
+function inputPass(
   groups: i32, count: i32,
   from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
 ): void {
-  const a = f32x4.splat(<f32>A);
-  const minusA = f32x4.splat(<f32>-A);
-  const b = f32x4.splat(<f32>B);
-  const minusB = f32x4.splat(<f32>-B);
-  const minusA2 = f32x4.splat(<f32>-A2);
-  const minusB2 = f32x4.splat(<f32>-B2);
-  const product = f32x4.splat(<f32>(A2 * B2));
-  const minusSum = f32x4.splat(<f32>-(A2 + B2));
+  const a = v128.load32_splat(PLUS_A);
+  const minusA = v128.load32_splat(MINUS_A);
+  const b = v128.load32_splat(PLUS_B);
+  const minusB = v128.load32_splat(MINUS_B);
+  const minusA2 = v128.load32_splat(MINUS_A2);
+  const minusB2 = v128.load32_splat(MINUS_B2);
+  const product = v128.load32_splat(BOTH);
+  const minusSum = v128.load32_splat(MINUS_SUM);
+  const from1 = fromStride, from2 = 2 * fromStride, from3 = 3 * fromStride, from4 = 4 * fromStride, from5 = 5 * fromStride;
+  const to1 = toStride, to2 = 2 * toStride, to3 = 3 * toStride, to4 = 4 * toStride, to5 = 5 * toStride;
   if (groups > 0 && count > 0) do {
     let k = count;
     let s0 = from;
     let t0 = to;
     do {
-      const s1 = s0 + fromStride, s2 = s1 + fromStride, s3 = s2 + fromStride;
-      const s4 = s3 + fromStride, s5 = s4 + fromStride;
-      const t1 = t0 + toStride, t2 = t1 + toStride, t3 = t2 + toStride, t4 = t3 + toStride, t5 = t4 + toStride;
+      const s1 = s0 + from1, s2 = s0 + from2, s3 = s0 + from3, s4 = s0 + from4, s5 = s0 + from5;
+      const t1 = t0 + to1, t2 = t0 + to2, t3 = t0 + to3, t4 = t0 + to4, t5 = t0 + to5;
       const p0 = v128.load(s0), q0 = v128.load(s0, 16);
       const p1 = v128.load(s1), q1 = v128.load(s1, 16);
       const p2 = v128.load(s2), q2 = v128.load(s2, 16);
@@ -65,18 +93,18 @@ export function tileWinogradInput(
       const pMinusA = MADD(minusA, pOddA, pEvenA), qMinusA = MADD(minusA, qOddA, qEvenA);
       const pPlusB = MADD(b, pOddB, pEvenB), qPlusB = MADD(b, qOddB, qEvenB);
       const pMinusB = MADD(minusB, pOddB, pEvenB), qMinusB = MADD(minusB, qOddB, qEvenB);
-      v128.store(t0, pZero);
       v128.store(t0, qZero, 16);
-      v128.store(t1, pPlusA);
+      v128.store(t0, pZero);
       v128.store(t1, qPlusA, 16);
-      v128.store(t2, pMinusA);
+      v128.store(t1, pPlusA);
       v128.store(t2, qMinusA, 16);
-      v128.store(t3, pPlusB);
+      v128.store(t2, pMinusA);
       v128.store(t3, qPlusB, 16);
-      v128.store(t4, pMinusB);
+      v128.store(t3, pPlusB);
       v128.store(t4, qMinusB, 16);
-      v128.store(t5, pInfinite);
+      v128.store(t4, pMinusB);
       v128.store(t5, qInfinite, 16);
+      v128.store(t5, pInfinite);
       s0 += fromStep;
       t0 += toStep;
     } while (--k);
@@ -85,25 +113,38 @@ export function tileWinogradInput(
   } while (--groups);
 }
 
+/** B^T down the columns of 6 x 6 pixels: from x into scratch [groups][6][6][8]. */
+export function tileWinogradInputColumns(groups: i32, x: usize, xRow: i32, xPixel: i32, to: usize): void {
+  inputPass(groups, 6, x, xRow, xPixel, 32, to, 192, 32, 1152);
+}
+
+/** B^T along the rows: out of scratch into elements `plane` bytes apart. */
+export function tileWinogradInputRows(groups: i32, from: usize, v: usize, plane: i32): void {
+  inputPass(groups, 6, from, 32, 192, 1152, v, plane, 6 * plane, 32);
+}
+
 /** The output transform, 6 -> 4: A^T. */
-export function tileWinogradOutput(
+// @ts-ignore: decorator
+@inline
+function outputPass(
   groups: i32, count: i32,
   from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
 ): void {
-  const a = f32x4.splat(<f32>A);
-  const b = f32x4.splat(<f32>B);
-  const a2 = f32x4.splat(<f32>A2);
-  const b2 = f32x4.splat(<f32>B2);
-  const a3 = f32x4.splat(<f32>(A * A2));
-  const b3 = f32x4.splat(<f32>(B * B2));
+  const a = v128.load32_splat(PLUS_A);
+  const b = v128.load32_splat(PLUS_B);
+  const a2 = v128.load32_splat(PLUS_A2);
+  const b2 = v128.load32_splat(PLUS_B2);
+  const a3 = v128.load32_splat(PLUS_A3);
+  const b3 = v128.load32_splat(PLUS_B3);
+  const from1 = fromStride, from2 = 2 * fromStride, from3 = 3 * fromStride, from4 = 4 * fromStride, from5 = 5 * fromStride;
+  const to1 = toStride, to2 = 2 * toStride, to3 = 3 * toStride;
   if (groups > 0 && count > 0) do {
     let k = count;
     let s0 = from;
     let t0 = to;
     do {
-      const s1 = s0 + fromStride, s2 = s1 + fromStride, s3 = s2 + fromStride;
-      const s4 = s3 + fromStride, s5 = s4 + fromStride;
-      const t1 = t0 + toStride, t2 = t1 + toStride, t3 = t2 + toStride;
+      const s1 = s0 + from1, s2 = s0 + from2, s3 = s0 + from3, s4 = s0 + from4, s5 = s0 + from5;
+      const t1 = t0 + to1, t2 = t0 + to2, t3 = t0 + to3;
       const p0 = v128.load(s0), q0 = v128.load(s0, 16);
       const p1 = v128.load(s1), q1 = v128.load(s1, 16);
       const p2 = v128.load(s2), q2 = v128.load(s2, 16);
@@ -119,14 +160,14 @@ export function tileWinogradOutput(
       const pSecond = MADD(b, pDiffB, f32x4.mul(a, pDiffA)), qSecond = MADD(b, qDiffB, f32x4.mul(a, qDiffA));
       const pThird = MADD(b2, pSumB, f32x4.mul(a2, pSumA)), qThird = MADD(b2, qSumB, f32x4.mul(a2, qSumA));
       const pFourth = MADD(b3, pDiffB, MADD(a3, pDiffA, p5)), qFourth = MADD(b3, qDiffB, MADD(a3, qDiffA, q5));
-      v128.store(t0, pFirst);
       v128.store(t0, qFirst, 16);
-      v128.store(t1, pSecond);
+      v128.store(t0, pFirst);
       v128.store(t1, qSecond, 16);
-      v128.store(t2, pThird);
+      v128.store(t1, pSecond);
       v128.store(t2, qThird, 16);
-      v128.store(t3, pFourth);
+      v128.store(t2, pThird);
       v128.store(t3, qFourth, 16);
+      v128.store(t3, pFourth);
       s0 += fromStep;
       t0 += toStep;
     } while (--k);
@@ -135,20 +176,30 @@ export function tileWinogradOutput(
   } while (--groups);
 }
 
+/** A^T down the columns of 6 x 6 elements `plane` bytes apart: into scratch [groups][4][6][8]. */
+export function tileWinogradOutputColumns(groups: i32, m: usize, plane: i32, to: usize): void {
+  outputPass(groups, 6, m, 6 * plane, plane, 32, to, 192, 32, 768);
+}
+
+/** A^T along the rows: out of scratch into 4 x 4 pixels. */
+export function tileWinogradOutputRows(groups: i32, from: usize, y: usize, yRow: i32, yPixel: i32): void {
+  outputPass(groups, 4, from, 32, 192, 768, y, yPixel, yRow, 32);
+}
+
 /** The filter transform, 3 -> 6: G. */
 export function tileWinogradFilter(
   groups: i32, count: i32,
   from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
 ): void {
-  const zero = f32x4.splat(<f32>AT_ZERO);
-  const a0 = f32x4.splat(<f32>AT_A);
-  const a1 = f32x4.splat(<f32>(AT_A * A));
-  const minusA1 = f32x4.splat(<f32>(-AT_A * A));
-  const a2 = f32x4.splat(<f32>(AT_A * A2));
-  const b0 = f32x4.splat(<f32>AT_B);
-  const b1 = f32x4.splat(<f32>(AT_B * B));
-  const minusB1 = f32x4.splat(<f32>(-AT_B * B));
-  const b2 = f32x4.splat(<f32>(AT_B * B2));
+  const zero = v128.load32_splat(ZERO_0);
+  const a0 = v128.load32_splat(A_0);
+  const a1 = v128.load32_splat(A_1);
+  const minusA1 = v128.load32_splat(MINUS_A_1);
+  const a2 = v128.load32_splat(A_2);
+  const b0 = v128.load32_splat(B_0);
+  const b1 = v128.load32_splat(B_1);
+  const minusB1 = v128.load32_splat(MINUS_B_1);
+  const b2 = v128.load32_splat(B_2);
   if (groups > 0 && count > 0) do {
     let k = count;
     let s0 = from;
@@ -166,18 +217,18 @@ export function tileWinogradFilter(
       const pMinusA = MADD(minusA1, p1, pEvenA), qMinusA = MADD(minusA1, q1, qEvenA);
       const pPlusB = MADD(b1, p1, pEvenB), qPlusB = MADD(b1, q1, qEvenB);
       const pMinusB = MADD(minusB1, p1, pEvenB), qMinusB = MADD(minusB1, q1, qEvenB);
-      v128.store(t0, pZero);
       v128.store(t0, qZero, 16);
-      v128.store(t1, pPlusA);
+      v128.store(t0, pZero);
       v128.store(t1, qPlusA, 16);
-      v128.store(t2, pMinusA);
+      v128.store(t1, pPlusA);
       v128.store(t2, qMinusA, 16);
-      v128.store(t3, pPlusB);
+      v128.store(t2, pMinusA);
       v128.store(t3, qPlusB, 16);
-      v128.store(t4, pMinusB);
+      v128.store(t3, pPlusB);
       v128.store(t4, qMinusB, 16);
-      v128.store(t5, p2);
+      v128.store(t4, pMinusB);
       v128.store(t5, q2, 16);
+      v128.store(t5, p2);
       s0 += fromStep;
       t0 += toStep;
     } while (--k);
@@ -197,23 +248,27 @@ export function winogradFilterTap(row: i32, tap: i32): f32 {
 }
 
 /** The adjoint of the output transform, 4 -> 6: A, for the gradient of the outputs. */
-export function tileWinogradGradient(
+// @ts-ignore: decorator
+@inline
+function gradientPass(
   groups: i32, count: i32,
   from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
 ): void {
-  const a = f32x4.splat(<f32>A);
-  const minusA = f32x4.splat(<f32>-A);
-  const b = f32x4.splat(<f32>B);
-  const minusB = f32x4.splat(<f32>-B);
-  const a2 = f32x4.splat(<f32>A2);
-  const b2 = f32x4.splat(<f32>B2);
+  const a = v128.load32_splat(PLUS_A);
+  const minusA = v128.load32_splat(MINUS_A);
+  const b = v128.load32_splat(PLUS_B);
+  const minusB = v128.load32_splat(MINUS_B);
+  const a2 = v128.load32_splat(PLUS_A2);
+  const b2 = v128.load32_splat(PLUS_B2);
+  const from1 = fromStride, from2 = 2 * fromStride, from3 = 3 * fromStride;
+  const to1 = toStride, to2 = 2 * toStride, to3 = 3 * toStride, to4 = 4 * toStride, to5 = 5 * toStride;
   if (groups > 0 && count > 0) do {
     let k = count;
     let s0 = from;
     let t0 = to;
     do {
-      const s1 = s0 + fromStride, s2 = s1 + fromStride, s3 = s2 + fromStride;
-      const t1 = t0 + toStride, t2 = t1 + toStride, t3 = t2 + toStride, t4 = t3 + toStride, t5 = t4 + toStride;
+      const s1 = s0 + from1, s2 = s0 + from2, s3 = s0 + from3;
+      const t1 = t0 + to1, t2 = t0 + to2, t3 = t0 + to3, t4 = t0 + to4, t5 = t0 + to5;
       const p0 = v128.load(s0), q0 = v128.load(s0, 16);
       const p1 = v128.load(s1), q1 = v128.load(s1, 16);
       const p2 = v128.load(s2), q2 = v128.load(s2, 16);
@@ -226,18 +281,18 @@ export function tileWinogradGradient(
       const pMinusA = MADD(minusA, pOddA, pEvenA), qMinusA = MADD(minusA, qOddA, qEvenA);
       const pPlusB = MADD(b, pOddB, pEvenB), qPlusB = MADD(b, qOddB, qEvenB);
       const pMinusB = MADD(minusB, pOddB, pEvenB), qMinusB = MADD(minusB, qOddB, qEvenB);
-      v128.store(t0, p0);
       v128.store(t0, q0, 16);
-      v128.store(t1, pPlusA);
+      v128.store(t0, p0);
       v128.store(t1, qPlusA, 16);
-      v128.store(t2, pMinusA);
+      v128.store(t1, pPlusA);
       v128.store(t2, qMinusA, 16);
-      v128.store(t3, pPlusB);
+      v128.store(t2, pMinusA);
       v128.store(t3, qPlusB, 16);
-      v128.store(t4, pMinusB);
+      v128.store(t3, pPlusB);
       v128.store(t4, qMinusB, 16);
-      v128.store(t5, p3);
+      v128.store(t4, pMinusB);
       v128.store(t5, q3, 16);
+      v128.store(t5, p3);
       s0 += fromStep;
       t0 += toStep;
     } while (--k);
@@ -246,18 +301,28 @@ export function tileWinogradGradient(
   } while (--groups);
 }
 
+/** A down the columns of 4 x 4 pixels: from dy into scratch [groups][6][4][8]. */
+export function tileWinogradGradientColumns(groups: i32, dy: usize, dyRow: i32, dyPixel: i32, to: usize): void {
+  gradientPass(groups, 4, dy, dyRow, dyPixel, 32, to, 128, 32, 768);
+}
+
+/** A along the rows: out of scratch into elements `plane` bytes apart. */
+export function tileWinogradGradientRows(groups: i32, from: usize, p: usize, plane: i32): void {
+  gradientPass(groups, 6, from, 32, 128, 768, p, plane, 6 * plane, 32);
+}
+
 /** The adjoint of the filter transform, 6 -> 3: G^T, for the gradient of the weights. */
 export function tileWinogradFilterGradient(
   groups: i32, count: i32,
   from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
 ): void {
-  const zero = f32x4.splat(<f32>AT_ZERO);
-  const a0 = f32x4.splat(<f32>AT_A);
-  const a1 = f32x4.splat(<f32>(AT_A * A));
-  const a2 = f32x4.splat(<f32>(AT_A * A2));
-  const b0 = f32x4.splat(<f32>AT_B);
-  const b1 = f32x4.splat(<f32>(AT_B * B));
-  const b2 = f32x4.splat(<f32>(AT_B * B2));
+  const zero = v128.load32_splat(ZERO_0);
+  const a0 = v128.load32_splat(A_0);
+  const a1 = v128.load32_splat(A_1);
+  const a2 = v128.load32_splat(A_2);
+  const b0 = v128.load32_splat(B_0);
+  const b1 = v128.load32_splat(B_1);
+  const b2 = v128.load32_splat(B_2);
   if (groups > 0 && count > 0) do {
     let k = count;
     let s0 = from;
@@ -280,12 +345,12 @@ export function tileWinogradFilterGradient(
       const qFirst = MADD(b0, qSumB, MADD(a0, qSumA, f32x4.mul(zero, q0)));
       const pSecond = MADD(b1, pDiffB, f32x4.mul(a1, pDiffA)), qSecond = MADD(b1, qDiffB, f32x4.mul(a1, qDiffA));
       const pThird = MADD(b2, pSumB, MADD(a2, pSumA, p5)), qThird = MADD(b2, qSumB, MADD(a2, qSumA, q5));
-      v128.store(t0, pFirst);
       v128.store(t0, qFirst, 16);
-      v128.store(t1, pSecond);
+      v128.store(t0, pFirst);
       v128.store(t1, qSecond, 16);
-      v128.store(t2, pThird);
+      v128.store(t1, pSecond);
       v128.store(t2, qThird, 16);
+      v128.store(t2, pThird);
       s0 += fromStep;
       t0 += toStep;
     } while (--k);
