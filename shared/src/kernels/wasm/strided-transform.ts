@@ -164,8 +164,7 @@ export function tileStridedOutput(
 
 /** The filter transform: 3 taps -> 6 filters. */
 export function tileStridedFilter(
-  groups: i32, count: i32,
-  from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
+  rows: i32, from: usize, fromStride: i32, fromRow: i32, to: usize, toStride: i32, toRow: i32,
 ): void {
   const a0 = v128.load32_splat(A_0);
   const minusA0 = v128.load32_splat(MINUS_A_0);
@@ -173,39 +172,32 @@ export function tileStridedFilter(
   const b0 = v128.load32_splat(B_0);
   const minusB0 = v128.load32_splat(MINUS_B_0);
   const b1 = v128.load32_splat(B_1);
-  if (groups > 0 && count > 0) do {
-    let k = count;
-    let s0 = from;
-    let t0 = to;
-    do {
-      const s1 = s0 + fromStride, s2 = s1 + fromStride;
-      const t1 = t0 + toStride, t2 = t1 + toStride, t3 = t2 + toStride, t4 = t3 + toStride, t5 = t4 + toStride;
-      const p0 = v128.load(s0), q0 = v128.load(s0, 16);
-      const p1 = v128.load(s1), q1 = v128.load(s1, 16);
-      const p2 = v128.load(s2), q2 = v128.load(s2, 16);
-      // The order of tileThreeTaps, so that the bits do not depend on whether filters are kept transformed.
-      const pPlusA = MADD(a1, p2, f32x4.mul(a0, p0)), qPlusA = MADD(a1, q2, f32x4.mul(a0, q0));
-      const pMinusA = MADD(a1, p2, f32x4.mul(minusA0, p0)), qMinusA = MADD(a1, q2, f32x4.mul(minusA0, q0));
-      const pPlusB = MADD(b1, p2, f32x4.mul(b0, p0)), qPlusB = MADD(b1, q2, f32x4.mul(b0, q0));
-      const pMinusB = MADD(b1, p2, f32x4.mul(minusB0, p0)), qMinusB = MADD(b1, q2, f32x4.mul(minusB0, q0));
-      v128.store(t0, qPlusA, 16);
-      v128.store(t0, pPlusA);
-      v128.store(t1, qMinusA, 16);
-      v128.store(t1, pMinusA);
-      v128.store(t2, qPlusB, 16);
-      v128.store(t2, pPlusB);
-      v128.store(t3, qMinusB, 16);
-      v128.store(t3, pMinusB);
-      v128.store(t4, q2, 16);
-      v128.store(t4, p2);
-      v128.store(t5, q1, 16);
-      v128.store(t5, p1);
-      s0 += fromStep;
-      t0 += toStep;
-    } while (--k);
-    from += fromGroup;
-    to += toGroup;
-  } while (--groups);
+  if (rows > 0) do {
+    const s1 = from + fromStride, s2 = s1 + fromStride;
+    const t1 = to + toStride, t2 = t1 + toStride, t3 = t2 + toStride, t4 = t3 + toStride, t5 = t4 + toStride;
+    const p0 = v128.load(from), q0 = v128.load(from, 16);
+    const p1 = v128.load(s1), q1 = v128.load(s1, 16);
+    const p2 = v128.load(s2), q2 = v128.load(s2, 16);
+    // The order of tileThreeTaps, so that the bits do not depend on whether filters are kept transformed.
+    const pPlusA = MADD(a1, p2, f32x4.mul(a0, p0)), qPlusA = MADD(a1, q2, f32x4.mul(a0, q0));
+    const pMinusA = MADD(a1, p2, f32x4.mul(minusA0, p0)), qMinusA = MADD(a1, q2, f32x4.mul(minusA0, q0));
+    const pPlusB = MADD(b1, p2, f32x4.mul(b0, p0)), qPlusB = MADD(b1, q2, f32x4.mul(b0, q0));
+    const pMinusB = MADD(b1, p2, f32x4.mul(minusB0, p0)), qMinusB = MADD(b1, q2, f32x4.mul(minusB0, q0));
+    v128.store(to, qPlusA, 16);
+    v128.store(to, pPlusA);
+    v128.store(t1, qMinusA, 16);
+    v128.store(t1, pMinusA);
+    v128.store(t2, qPlusB, 16);
+    v128.store(t2, pPlusB);
+    v128.store(t3, qMinusB, 16);
+    v128.store(t3, pMinusB);
+    v128.store(t4, q2, 16);
+    v128.store(t4, p2);
+    v128.store(t5, q1, 16);
+    v128.store(t5, p1);
+    from += fromRow;
+    to += toRow;
+  } while (--rows);
 }
 
 /** Rows of the filter transform's matrix: what filter `row` takes of tap `tap`. */
@@ -341,41 +333,33 @@ export function tileStridedGradient(
 
 /** The adjoint of the filter transform, 6 -> 3, for the gradient of the weights. */
 export function tileStridedFilterGradient(
-  groups: i32, count: i32,
-  from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
+  rows: i32, from: usize, fromStride: i32, fromRow: i32, to: usize, toStride: i32, toRow: i32,
 ): void {
   const a0 = v128.load32_splat(A_0);
   const a1 = v128.load32_splat(A_1);
   const b0 = v128.load32_splat(B_0);
   const b1 = v128.load32_splat(B_1);
-  if (groups > 0 && count > 0) do {
-    let k = count;
-    let s0 = from;
-    let t0 = to;
-    do {
-      const s1 = s0 + fromStride, s2 = s1 + fromStride, s3 = s2 + fromStride;
-      const s4 = s3 + fromStride, s5 = s4 + fromStride;
-      const t1 = t0 + toStride, t2 = t1 + toStride;
-      const p0 = v128.load(s0), q0 = v128.load(s0, 16);
-      const p1 = v128.load(s1), q1 = v128.load(s1, 16);
-      const p2 = v128.load(s2), q2 = v128.load(s2, 16);
-      const p3 = v128.load(s3), q3 = v128.load(s3, 16);
-      const p4 = v128.load(s4), q4 = v128.load(s4, 16);
-      const p5 = v128.load(s5), q5 = v128.load(s5, 16);
-      const pFirst = MADD(b0, f32x4.sub(p2, p3), f32x4.mul(a0, f32x4.sub(p0, p1)));
-      const qFirst = MADD(b0, f32x4.sub(q2, q3), f32x4.mul(a0, f32x4.sub(q0, q1)));
-      const pThird = MADD(b1, f32x4.add(p2, p3), MADD(a1, f32x4.add(p0, p1), p4));
-      const qThird = MADD(b1, f32x4.add(q2, q3), MADD(a1, f32x4.add(q0, q1), q4));
-      v128.store(t0, qFirst, 16);
-      v128.store(t0, pFirst);
-      v128.store(t1, q5, 16);
-      v128.store(t1, p5);
-      v128.store(t2, qThird, 16);
-      v128.store(t2, pThird);
-      s0 += fromStep;
-      t0 += toStep;
-    } while (--k);
-    from += fromGroup;
-    to += toGroup;
-  } while (--groups);
+  if (rows > 0) do {
+    const s1 = from + fromStride, s2 = s1 + fromStride, s3 = s2 + fromStride;
+    const s4 = s3 + fromStride, s5 = s4 + fromStride;
+    const t1 = to + toStride, t2 = t1 + toStride;
+    const p0 = v128.load(from), q0 = v128.load(from, 16);
+    const p1 = v128.load(s1), q1 = v128.load(s1, 16);
+    const p2 = v128.load(s2), q2 = v128.load(s2, 16);
+    const p3 = v128.load(s3), q3 = v128.load(s3, 16);
+    const p4 = v128.load(s4), q4 = v128.load(s4, 16);
+    const p5 = v128.load(s5), q5 = v128.load(s5, 16);
+    const pFirst = MADD(b0, f32x4.sub(p2, p3), f32x4.mul(a0, f32x4.sub(p0, p1)));
+    const qFirst = MADD(b0, f32x4.sub(q2, q3), f32x4.mul(a0, f32x4.sub(q0, q1)));
+    const pThird = MADD(b1, f32x4.add(p2, p3), MADD(a1, f32x4.add(p0, p1), p4));
+    const qThird = MADD(b1, f32x4.add(q2, q3), MADD(a1, f32x4.add(q0, q1), q4));
+    v128.store(to, qFirst, 16);
+    v128.store(to, pFirst);
+    v128.store(t1, q5, 16);
+    v128.store(t1, p5);
+    v128.store(t2, qThird, 16);
+    v128.store(t2, pThird);
+    from += fromRow;
+    to += toRow;
+  } while (--rows);
 }

@@ -170,11 +170,11 @@ export function transformFilterRow(
   if (tiling == PLAIN) {
     const first = winogradFilterTap(row, 0);
     tileThreeTaps(first, winogradFilterTap(row, 1), winogradFilterTap(row, 2), rows, w, wTap, wRow, temporary);
-    tileWinogradFilter(rows, 1, temporary, 32, 0, 96, u, plane, 0, uRow);
+    tileWinogradFilter(rows, temporary, 32, 96, u, plane, uRow);
   } else {
     const first = stridedFilterTap(row, 0);
     tileThreeTaps(first, stridedFilterTap(row, 1), stridedFilterTap(row, 2), rows, w, wTap, wRow, temporary);
-    tileStridedFilter(rows, 1, temporary, 32, 0, 96, u, plane, 0, uRow);
+    tileStridedFilter(rows, temporary, 32, 96, u, plane, uRow);
   }
 }
 
@@ -215,8 +215,8 @@ export function tileThreeTaps(
 export function transformFilterGradient(
   tiling: i32, rows: i32, du: usize, duStride: i32, duRow: i32, dw: usize, dwStride: i32, dwRow: i32,
 ): void {
-  if (tiling == PLAIN) tileWinogradFilterGradient(rows, 1, du, duStride, 0, duRow, dw, dwStride, 0, dwRow);
-  else tileStridedFilterGradient(rows, 1, du, duStride, 0, duRow, dw, dwStride, 0, dwRow);
+  if (tiling == PLAIN) tileWinogradFilterGradient(rows, du, duStride, duRow, dw, dwStride, dwRow);
+  else tileStridedFilterGradient(rows, du, duStride, duRow, dw, dwStride, dwRow);
 }
 
 /**

@@ -8,12 +8,13 @@
 // A pass transforms the columns of `groups` blocks; a two-dimensional transform is one pass down the columns into
 // scratch and one along the rows out of it. Within a group, `count` vectors are read at from, from + fromStep, .. and
 // written at to, to + toStep, ..; the elements of one vector are fromStride and toStride apart; the next group begins
-// fromGroup and toGroup further on. All distances in bytes.
+// fromGroup and toGroup further on. The filters' passes take one vector from each of `rows`, fromRow and toRow apart. All
+// distances in bytes.
 //
 // p0, p1, .. are the elements' first four channels, q0, q1, .. the next four: V8's revectorization makes one 256-bit
 // operation of each pair p, q. It needs the adjacent stores at the end, the higher one first, and `do ... while (--n)`; the
-// entry exports the passes so that they are not inlined. On the scratch's side distances are literals, which become part
-// of the instructions that load and store.
+// entry exports the passes so that they are not inlined. On the scratch's side distances are literals: less has to
+// be kept in registers.
 import { MADD } from './lanes';
 
 /** The interpolation points +-A and +-B, their powers, and what follows from them. */
@@ -188,8 +189,7 @@ export function tileWinogradOutputRows(groups: i32, from: usize, y: usize, yRow:
 
 /** The filter transform, 3 -> 6: G. */
 export function tileWinogradFilter(
-  groups: i32, count: i32,
-  from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
+  rows: i32, from: usize, fromStride: i32, fromRow: i32, to: usize, toStride: i32, toRow: i32,
 ): void {
   const zero = v128.load32_splat(ZERO_0);
   const a0 = v128.load32_splat(A_0);
@@ -200,41 +200,34 @@ export function tileWinogradFilter(
   const b1 = v128.load32_splat(B_1);
   const minusB1 = v128.load32_splat(MINUS_B_1);
   const b2 = v128.load32_splat(B_2);
-  if (groups > 0 && count > 0) do {
-    let k = count;
-    let s0 = from;
-    let t0 = to;
-    do {
-      const s1 = s0 + fromStride, s2 = s1 + fromStride;
-      const t1 = t0 + toStride, t2 = t1 + toStride, t3 = t2 + toStride, t4 = t3 + toStride, t5 = t4 + toStride;
-      const p0 = v128.load(s0), q0 = v128.load(s0, 16);
-      const p1 = v128.load(s1), q1 = v128.load(s1, 16);
-      const p2 = v128.load(s2), q2 = v128.load(s2, 16);
-      const pZero = f32x4.mul(zero, p0), qZero = f32x4.mul(zero, q0);
-      const pEvenA = MADD(a2, p2, f32x4.mul(a0, p0)), qEvenA = MADD(a2, q2, f32x4.mul(a0, q0));
-      const pEvenB = MADD(b2, p2, f32x4.mul(b0, p0)), qEvenB = MADD(b2, q2, f32x4.mul(b0, q0));
-      const pPlusA = MADD(a1, p1, pEvenA), qPlusA = MADD(a1, q1, qEvenA);
-      const pMinusA = MADD(minusA1, p1, pEvenA), qMinusA = MADD(minusA1, q1, qEvenA);
-      const pPlusB = MADD(b1, p1, pEvenB), qPlusB = MADD(b1, q1, qEvenB);
-      const pMinusB = MADD(minusB1, p1, pEvenB), qMinusB = MADD(minusB1, q1, qEvenB);
-      v128.store(t0, qZero, 16);
-      v128.store(t0, pZero);
-      v128.store(t1, qPlusA, 16);
-      v128.store(t1, pPlusA);
-      v128.store(t2, qMinusA, 16);
-      v128.store(t2, pMinusA);
-      v128.store(t3, qPlusB, 16);
-      v128.store(t3, pPlusB);
-      v128.store(t4, qMinusB, 16);
-      v128.store(t4, pMinusB);
-      v128.store(t5, q2, 16);
-      v128.store(t5, p2);
-      s0 += fromStep;
-      t0 += toStep;
-    } while (--k);
-    from += fromGroup;
-    to += toGroup;
-  } while (--groups);
+  if (rows > 0) do {
+    const s1 = from + fromStride, s2 = s1 + fromStride;
+    const t1 = to + toStride, t2 = t1 + toStride, t3 = t2 + toStride, t4 = t3 + toStride, t5 = t4 + toStride;
+    const p0 = v128.load(from), q0 = v128.load(from, 16);
+    const p1 = v128.load(s1), q1 = v128.load(s1, 16);
+    const p2 = v128.load(s2), q2 = v128.load(s2, 16);
+    const pZero = f32x4.mul(zero, p0), qZero = f32x4.mul(zero, q0);
+    const pEvenA = MADD(a2, p2, f32x4.mul(a0, p0)), qEvenA = MADD(a2, q2, f32x4.mul(a0, q0));
+    const pEvenB = MADD(b2, p2, f32x4.mul(b0, p0)), qEvenB = MADD(b2, q2, f32x4.mul(b0, q0));
+    const pPlusA = MADD(a1, p1, pEvenA), qPlusA = MADD(a1, q1, qEvenA);
+    const pMinusA = MADD(minusA1, p1, pEvenA), qMinusA = MADD(minusA1, q1, qEvenA);
+    const pPlusB = MADD(b1, p1, pEvenB), qPlusB = MADD(b1, q1, qEvenB);
+    const pMinusB = MADD(minusB1, p1, pEvenB), qMinusB = MADD(minusB1, q1, qEvenB);
+    v128.store(to, qZero, 16);
+    v128.store(to, pZero);
+    v128.store(t1, qPlusA, 16);
+    v128.store(t1, pPlusA);
+    v128.store(t2, qMinusA, 16);
+    v128.store(t2, pMinusA);
+    v128.store(t3, qPlusB, 16);
+    v128.store(t3, pPlusB);
+    v128.store(t4, qMinusB, 16);
+    v128.store(t4, pMinusB);
+    v128.store(t5, q2, 16);
+    v128.store(t5, p2);
+    from += fromRow;
+    to += toRow;
+  } while (--rows);
 }
 
 /** Rows of the filter transform's matrix G: what element `row` takes of tap `tap`. */
@@ -313,8 +306,7 @@ export function tileWinogradGradientRows(groups: i32, from: usize, p: usize, pla
 
 /** The adjoint of the filter transform, 6 -> 3: G^T, for the gradient of the weights. */
 export function tileWinogradFilterGradient(
-  groups: i32, count: i32,
-  from: usize, fromStride: i32, fromStep: i32, fromGroup: i32, to: usize, toStride: i32, toStep: i32, toGroup: i32,
+  rows: i32, from: usize, fromStride: i32, fromRow: i32, to: usize, toStride: i32, toRow: i32,
 ): void {
   const zero = v128.load32_splat(ZERO_0);
   const a0 = v128.load32_splat(A_0);
@@ -323,38 +315,31 @@ export function tileWinogradFilterGradient(
   const b0 = v128.load32_splat(B_0);
   const b1 = v128.load32_splat(B_1);
   const b2 = v128.load32_splat(B_2);
-  if (groups > 0 && count > 0) do {
-    let k = count;
-    let s0 = from;
-    let t0 = to;
-    do {
-      const s1 = s0 + fromStride, s2 = s1 + fromStride, s3 = s2 + fromStride;
-      const s4 = s3 + fromStride, s5 = s4 + fromStride;
-      const t1 = t0 + toStride, t2 = t1 + toStride;
-      const p0 = v128.load(s0), q0 = v128.load(s0, 16);
-      const p1 = v128.load(s1), q1 = v128.load(s1, 16);
-      const p2 = v128.load(s2), q2 = v128.load(s2, 16);
-      const p3 = v128.load(s3), q3 = v128.load(s3, 16);
-      const p4 = v128.load(s4), q4 = v128.load(s4, 16);
-      const p5 = v128.load(s5), q5 = v128.load(s5, 16);
-      const pSumA = f32x4.add(p1, p2), qSumA = f32x4.add(q1, q2);
-      const pDiffA = f32x4.sub(p1, p2), qDiffA = f32x4.sub(q1, q2);
-      const pSumB = f32x4.add(p3, p4), qSumB = f32x4.add(q3, q4);
-      const pDiffB = f32x4.sub(p3, p4), qDiffB = f32x4.sub(q3, q4);
-      const pFirst = MADD(b0, pSumB, MADD(a0, pSumA, f32x4.mul(zero, p0)));
-      const qFirst = MADD(b0, qSumB, MADD(a0, qSumA, f32x4.mul(zero, q0)));
-      const pSecond = MADD(b1, pDiffB, f32x4.mul(a1, pDiffA)), qSecond = MADD(b1, qDiffB, f32x4.mul(a1, qDiffA));
-      const pThird = MADD(b2, pSumB, MADD(a2, pSumA, p5)), qThird = MADD(b2, qSumB, MADD(a2, qSumA, q5));
-      v128.store(t0, qFirst, 16);
-      v128.store(t0, pFirst);
-      v128.store(t1, qSecond, 16);
-      v128.store(t1, pSecond);
-      v128.store(t2, qThird, 16);
-      v128.store(t2, pThird);
-      s0 += fromStep;
-      t0 += toStep;
-    } while (--k);
-    from += fromGroup;
-    to += toGroup;
-  } while (--groups);
+  if (rows > 0) do {
+    const s1 = from + fromStride, s2 = s1 + fromStride, s3 = s2 + fromStride;
+    const s4 = s3 + fromStride, s5 = s4 + fromStride;
+    const t1 = to + toStride, t2 = t1 + toStride;
+    const p0 = v128.load(from), q0 = v128.load(from, 16);
+    const p1 = v128.load(s1), q1 = v128.load(s1, 16);
+    const p2 = v128.load(s2), q2 = v128.load(s2, 16);
+    const p3 = v128.load(s3), q3 = v128.load(s3, 16);
+    const p4 = v128.load(s4), q4 = v128.load(s4, 16);
+    const p5 = v128.load(s5), q5 = v128.load(s5, 16);
+    const pSumA = f32x4.add(p1, p2), qSumA = f32x4.add(q1, q2);
+    const pDiffA = f32x4.sub(p1, p2), qDiffA = f32x4.sub(q1, q2);
+    const pSumB = f32x4.add(p3, p4), qSumB = f32x4.add(q3, q4);
+    const pDiffB = f32x4.sub(p3, p4), qDiffB = f32x4.sub(q3, q4);
+    const pFirst = MADD(b0, pSumB, MADD(a0, pSumA, f32x4.mul(zero, p0)));
+    const qFirst = MADD(b0, qSumB, MADD(a0, qSumA, f32x4.mul(zero, q0)));
+    const pSecond = MADD(b1, pDiffB, f32x4.mul(a1, pDiffA)), qSecond = MADD(b1, qDiffB, f32x4.mul(a1, qDiffA));
+    const pThird = MADD(b2, pSumB, MADD(a2, pSumA, p5)), qThird = MADD(b2, qSumB, MADD(a2, qSumA, q5));
+    v128.store(to, qFirst, 16);
+    v128.store(to, pFirst);
+    v128.store(t1, qSecond, 16);
+    v128.store(t1, pSecond);
+    v128.store(t2, qThird, 16);
+    v128.store(t2, pThird);
+    from += fromRow;
+    to += toRow;
+  } while (--rows);
 }
