@@ -38,7 +38,9 @@ export async function measureBaseline(
     const tasks = plan.shards.map(
       (samples, shard) => ({ kind: 'shard', step, side, epoch: 0, shard, samples }) as const,
     );
-    await workforce.computeShards(tasks, { ranks: 1, updateOf });
+    // In batch-norm mode `sync` one rank has no room for all shards of a step: then each is a batch of its own.
+    const batches = recipe.batchNorm === 'sync' ? tasks.map((task) => [task]) : [tasks];
+    for (const batch of batches) await workforce.computeShards(batch, { ranks: 1, updateOf });
     await workforce.updateSlices([updateOf({ from: 0, to: layout.parameterCount }, null)]);
     return plan.samples;
   };
