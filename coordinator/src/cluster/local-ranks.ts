@@ -1,19 +1,18 @@
 /** The ranks of this process. A free rank takes the next shard, so a fast one takes more. */
-import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
 import type {
   EvaluationReport,
   EvaluationTask,
-  RankTask,
   ReportOf,
   ShardReport,
   ShardTask,
   SliceReport,
   SliceTask,
+  SyncTask,
 } from '@lockstep/worker/rank/tasks.ts';
-import { decideRetry } from '../plan/assignment.ts';
 import type { LocalSync } from '../reduce/local-sync.ts';
 import type { LocalRound } from './local-round.ts';
+import { giveOutAgain } from './lost-task.ts';
 import type { LostListener, StepOptions, Workforce } from './workforce.ts';
 
 export class LocalRanks implements Workforce {
@@ -77,22 +76,11 @@ export class LocalRanks implements Workforce {
   }
 
   /** Gives a task out until somebody has done it. @throws LockstepError RANK_FAILED */
-  async untilDone<T extends RankTask>(task: T): Promise<ReportOf<T>> {
+  async untilDone<T extends SyncTask | SliceTask | EvaluationTask>(task: T): Promise<ReportOf<T>> {
     for (let attempts = 1; ; attempts++) {
       const outcome = await this.pool.run(task);
       if (outcome.ok) return outcome.report;
-      const shard = task.kind === 'shard' ? task.shard : null;
-      const what = shard === null ? `a ${task.kind}` : `shard ${shard}`;
-      const { again, reason } = decideRetry(what, attempts, outcome.reason);
-      if (!again) {
-        throw new LockstepError(
-          'RANK_FAILED',
-          `${reason}.`,
-          'Resume from the last checkpoint, with fewer threads if memory is short.',
-          { task: task.kind, shard, attempts },
-        );
-      }
-      this.onLost(task.kind, shard, reason);
+      giveOutAgain({ task: task.kind, shard: null, attempts, why: outcome.reason }, this.onLost);
     }
   }
 }

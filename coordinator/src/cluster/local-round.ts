@@ -1,5 +1,4 @@
 /** A step on the ranks of this process: every rank gets one task, and helps itself to shards and to the update. */
-import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import type { Layout } from '@lockstep/shared/model/layout.ts';
 import { PairStates } from '@lockstep/worker/rank/pair-states.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
@@ -12,7 +11,7 @@ import type {
   ShardTask,
   SliceReport,
 } from '@lockstep/worker/rank/tasks.ts';
-import { decideRetry } from '../plan/assignment.ts';
+import { giveOutAgain } from './lost-task.ts';
 import type { LostListener, UpdateOf } from './workforce.ts';
 
 export interface RoundResult {
@@ -84,19 +83,16 @@ export class LocalRound {
       const { at, shards } = board.heldBy(task.seat);
       const attempts = (losses.get(at) ?? 0) + 1;
       losses.set(at, attempts);
-      const [kind, what] = at === null ? ['round', 'a round'] : ['shard', `shard ${at}`];
-      const { again, reason } = decideRetry(what, attempts, outcome.reason);
-      if (!again) {
+      try {
+        giveOutAgain(
+          { task: at === null ? 'round' : 'shard', shard: at, attempts, why: outcome.reason },
+          this.onLost,
+        );
+      } catch (failed) {
         // The others would wait for shards that nobody computes.
         store.control.pause();
-        throw new LockstepError(
-          'RANK_FAILED',
-          `${reason}.`,
-          'Resume from the last checkpoint, with fewer threads if memory is short.',
-          { task: kind, shard: at, attempts },
-        );
+        throw failed;
       }
-      this.onLost(kind, at, reason);
       // First: whoever takes a shard must find its slot in order.
       for (const shard of shards) pairs.recover(shard);
       board.release(task.seat);

@@ -116,12 +116,6 @@ export interface EncodedFloats {
   readonly notFinite: number;
 }
 
-/** Floats as they travel, without a look at whether they are finite. For f32 a view of the source. */
-export function narrowFloats(values: Float32Array, dtype: WireDtype): Uint8Array {
-  if (dtype === 'f32') return new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-  return encodeFloats(values, dtype).bytes;
-}
-
 /** Floats as they travel. Whoever sends checks `notFinite` first: no NaN and no infinity goes out. */
 export function encodeFloats(values: Float32Array, dtype: WireDtype): EncodedFloats {
   if (dtype === 'f32') {
@@ -140,19 +134,13 @@ export function encodeFloats(values: Float32Array, dtype: WireDtype): EncodedFlo
  * @returns how many of them are NaN or infinite
  */
 export function decodeFloats(bytes: Uint8Array, dtype: WireDtype, target: Float32Array): number {
-  const notFinite = widenFloats(bytes, dtype, target);
-  return notFinite ?? countNonFinite(target);
-}
-
-/** As `decodeFloats`, but float32 is only copied. @returns NaN and infinities; null where nobody looked */
-export function widenFloats(bytes: Uint8Array, dtype: WireDtype, target: Float32Array): number | null {
   if (bytes.byteLength !== target.length * bytesPerFloat[dtype]) {
     throw new RangeError(`${bytes.byteLength} bytes for ${target.length} floats of ${dtype}`);
   }
   const to = bitsOf(target);
   if (dtype !== 'f32') return wideners[dtype](new Uint16Array(bytes.buffer, bytes.byteOffset, to.length), to);
   to.set(new Uint32Array(bytes.buffer, bytes.byteOffset, to.length));
-  return null;
+  return countNonFinite(target);
 }
 
 /** Rounds floats in place to what the type can hold. @returns how many are NaN or infinite afterwards */

@@ -12,7 +12,6 @@ import {
   openCoordinatorGuard,
 } from '@lockstep/shared/protocol/coordinator-guard.ts';
 import { receiveFromCoordinator } from '@lockstep/shared/protocol/door.ts';
-import { narrowFloats } from '@lockstep/shared/protocol/dtype.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
 import type {
@@ -180,8 +179,9 @@ export class NodeSession {
     desk.takeWeights(message, payload);
     if (this.guard.weights?.whole !== true) return;
     if (message.hash) {
-      const weights = desk.weights(message.step);
-      const sha256 = createHash('sha256').update(narrowFloats(weights, 'f32')).digest('hex');
+      const { buffer, byteOffset, byteLength } = desk.weights(message.step);
+      const weights = new Uint8Array(buffer, byteOffset, byteLength);
+      const sha256 = createHash('sha256').update(weights).digest('hex');
       this.send({ type: 'weights-hash', step: message.step, sha256 });
     }
     desk.weightsComplete(message.step);

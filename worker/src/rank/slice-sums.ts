@@ -57,7 +57,7 @@ export class SliceSums {
     this.bench = bench;
     const { layout } = bench.store;
     this.dtype = dtypeCodes[bench.setup.recipe.wireDtype];
-    this.sum = layout.scratch + bench.setup.index * layout.rankScratchBytes;
+    this.sum = bench.store.scratchOf(bench.setup.index);
     this.schedule = this.sum + align(4 * chunkFloats);
     this.scratch = this.schedule + scheduleBytes(layout.shardsPerStep);
   }

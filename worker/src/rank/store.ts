@@ -216,6 +216,11 @@ export class Store {
     return this.arena.float64(batchTotals + which * 16 * batchNormChannels, 2 * batchNormChannels);
   }
 
+  /** Byte offset of a rank's scratch, or, behind those of all ranks, of the main thread's. */
+  scratchOf(index: number): number {
+    return this.layout.scratch + index * this.layout.rankScratchBytes;
+  }
+
   /** Floats [from, to) of a subtree's sum as they travel: `floatBytes` each. */
   outbox(index: number, from: number, to: number, floatBytes: number): Uint8Array<SharedArrayBuffer> {
     const begin = this.layout.outbox + index * this.layout.slotBytes;

@@ -14,14 +14,13 @@ const pieceFloats = 2 * chunkFloats;
 export class WireFloats {
   private readonly store: Store;
   private readonly kernels: KernelInstance;
-  /** Byte offset of the main thread's scratch: it lies behind those of the ranks. */
+  /** Byte offset of the main thread's scratch. */
   private readonly scratch: number;
 
   constructor(store: Store, kernels: KernelInstance) {
     this.store = store;
     this.kernels = kernels;
-    const { scratch, ranks, rankScratchBytes } = store.layout;
-    this.scratch = scratch + ranks * rankScratchBytes;
+    this.scratch = store.scratchOf(store.layout.ranks);
   }
 
   /**

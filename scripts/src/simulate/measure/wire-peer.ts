@@ -2,7 +2,6 @@
  * The other end of the wire measurement, a process of its own: takes frames as a node does, or sends as one does,
  * and tells how much processor time that took. `node wire-peer.ts URL BYTES`.
  */
-import { widenFloats } from '@lockstep/shared/protocol/dtype.ts';
 import { decodeFrame, encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import { defaultLimits, largestFrameBytes } from '@lockstep/shared/protocol/limits.ts';
 import { connect } from '@lockstep/worker/node/coordinator-socket.ts';
@@ -29,7 +28,7 @@ const { socket, reading } = connect({ url, ca: null, limits: defaultLimits }, (d
     return;
   }
   // As a node puts weights into its store: nobody looks at them.
-  widenFloats(frame.payload, 'f32', target.subarray(0, frame.payload.length / 4));
+  new Uint8Array(target.buffer).set(frame.payload);
   received += frame.payload.length;
   reading.frames.release(data);
   if (received < total || Number.isNaN(before)) return;
