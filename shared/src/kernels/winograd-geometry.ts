@@ -79,7 +79,7 @@ function packedBytes(depth: number, columns: number): number {
   const panels = Math.ceil(columns / panelColumns);
   const raw = 4 * 9 * channelStride(depth) * panels * panelColumns;
   if (!keepsTransformed(depth, columns)) return raw;
-  return panels * filterElements * panelPlaneBytes(channelStride(depth)) + raw + transformBytes;
+  return (panels * filterElements + 3 * filtersAlong) * panelPlaneBytes(channelStride(depth)) + raw;
 }
 
 /** Bytes of the filters packed by `winogradPackForward`, its scratch included. */
@@ -99,8 +99,11 @@ function correlationScratchBytes(tiling: Tiling, tiles: number, depth: number, c
   const blockBytes = kept ? 307200 : 4915200;
   const fitting = 6 * Math.floor(blockBytes / (4 * elements * (channelStride(depth) + 16)) / 6);
   const block = Math.min(tiles, Math.max(24, fitting));
-  const planes = planeBytes(block * tileBytes(depth)) + planeBytes(block * 4 * panelColumns);
-  const filters = kept ? 0 : filtersAlong * panelPlaneBytes(channelStride(depth));
+  // Register tiles are up to three rows higher than what is left for them.
+  const rows = 4 * Math.ceil(block / 4);
+  const planes = planeBytes(rows * tileBytes(depth)) + planeBytes(rows * 4 * panelColumns);
+  const group = tiles <= 32 ? Math.min(64, channelStride(depth)) : channelStride(depth);
+  const filters = kept ? 0 : 4 * filtersAlong * panelPlaneBytes(group);
   return transformBytes + edgeBytes(tiling, depth) + elements * planes + filters;
 }
 
@@ -133,7 +136,7 @@ export function winogradBackwardWeightsScratchBytes(s: WinogradShape): number {
   const block = single ? tiles : 96;
   const planes = planeBytes(block * tileBytes(s.IC)) + planeBytes(block * 4 * panelColumns);
   const matrices = 3 * filtersAlong + (single ? filtersAlong : filterElements * panels);
-  const gradients = matrices * panelPlaneBytes(channelStride(s.IC));
+  const gradients = matrices * panelPlaneBytes(channelStride(tiles <= 32 ? Math.min(48, s.IC) : s.IC));
   return transformBytes + 384 + edgeBytes(tiling, s.IC) + 64 + tiling.elements ** 2 * planes + gradients;
 }
 

@@ -58,10 +58,12 @@ test('several blocks of tiles, and filters of several patches', (t) => {
   t.pass();
 });
 
-test('filters too large to be kept transformed, in one block of tiles and in several', (t) => {
+test('filters too large to be kept transformed: few tiles and many, in one block and in several', (t) => {
   check({ N: 2, H: 5, W: 4, IC: 200, OC: 150, pad: 1, ...plain });
+  check({ N: 5, H: 12, W: 10, IC: 200, OC: 150, pad: 1, ...plain });
   check({ N: 26, H: 2, W: 2, IC: 1400, OC: 20, pad: 1, ...plain });
   check({ N: 2, H: 9, W: 8, IC: 200, OC: 150, ...strided });
+  check({ N: 3, H: 24, W: 32, IC: 200, OC: 150, ...strided });
   check({ N: 26, H: 3, W: 3, IC: 940, OC: 20, ...strided });
   t.pass();
 });

@@ -23,6 +23,7 @@ export { narrowFloats, roundFloats, widenFloats } from './short-floats';
 export { tileConvolution1, tileConvolution2, tileConvolution4, tileConvolution6 } from './conv-tile';
 export { tileConvolutionHalf6, tileConvolutionQuad1, tileConvolutionQuad4 } from './conv-partial-tile';
 export { tileWeights4, tileWeights6 } from './conv-weights-tile';
+export { tileFirst4, tileFirst6, tileMore4, tileMore6 } from './winograd-product';
 export { tileProduct4, tileProduct6 } from './matmul-tile';
 export { tileAdd } from './tile-store';
 export { tilePeak } from './peak';
@@ -32,4 +33,3 @@ export { tileWinogradOutputColumns, tileWinogradOutputRows } from './winograd-tr
 export { tileWinogradGradientColumns, tileWinogradGradientRows } from './winograd-transform';
 export { tileStridedFilter, tileStridedFilterGradient, tileStridedGradient, tileStridedInput } from './strided-transform';
 export { tileStridedOutput, tileStridedSpread } from './strided-transform';
-export { tileThreeTaps } from './winograd-tiles';

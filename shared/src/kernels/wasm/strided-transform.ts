@@ -178,7 +178,6 @@ export function tileStridedFilter(
     const p0 = v128.load(from), q0 = v128.load(from, 16);
     const p1 = v128.load(s1), q1 = v128.load(s1, 16);
     const p2 = v128.load(s2), q2 = v128.load(s2, 16);
-    // The order of tileThreeTaps, so that the bits do not depend on whether filters are kept transformed.
     const pPlusA = MADD(a1, p2, f32x4.mul(a0, p0)), qPlusA = MADD(a1, q2, f32x4.mul(a0, q0));
     const pMinusA = MADD(a1, p2, f32x4.mul(minusA0, p0)), qMinusA = MADD(a1, q2, f32x4.mul(minusA0, q0));
     const pPlusB = MADD(b1, p2, f32x4.mul(b0, p0)), qPlusB = MADD(b1, q2, f32x4.mul(b0, q0));
@@ -198,16 +197,6 @@ export function tileStridedFilter(
     from += fromRow;
     to += toRow;
   } while (--rows);
-}
-
-/** Rows of the filter transform's matrix: what filter `row` takes of tap `tap`. */
-export function stridedFilterTap(row: i32, tap: i32): f32 {
-  if (row == 5) return tap == 1 ? 1 : 0;
-  if (row == 4) return tap == 2 ? 1 : 0;
-  if (tap == 1) return 0;
-  const weight = row < 2 ? AT_A : AT_B;
-  if (tap == 2) return <f32>(weight * (row < 2 ? A : B));
-  return <f32>((row & 1) != 0 ? -weight : weight);
 }
 
 /**

@@ -6,6 +6,7 @@
 // The tiles are cut into blocks by the shape alone; a block's sum is formed in one accumulator, tile after tile, and
 // the blocks' sums are added in order.
 import { tileWeights4, tileWeights6 } from './conv-weights-tile';
+import { TILES_AHEAD, fetchRows, isFetched } from './fetch';
 import { NR, SIX_ROWS, channelStride } from './lanes';
 import { placeTile } from './tile-store';
 import { transformInputs } from './winograd-inputs';
@@ -21,12 +22,26 @@ const BLOCK: i32 = 96;
  */
 const LEAST_SINGLE: i32 = 128;
 
+/** With so few tiles a panel of P fits a cache beside dU, and may be read once for each group of input channels. */
+const FEW_TILES: i32 = 32;
+
+/** Input channels of such a group: a row of their dU fits the first-level cache. */
+const CHANNELS: i32 = 48;
+
+/** The last filter along an axis is that of all elements behind it. */
+const LAST: i32 = FILTERS_ALONG - 1;
+
 /** Bytes in front of the buffers: one product tile of 6 x 16. */
 const TILE_BYTES: i32 = 384;
 
 /** Tiles of a block, from the shape alone: it orders the sum. */
 function tilesOfBlock(tiles: i32, OC: i32): i32 {
   return tiles <= max(LEAST_SINGLE, (OC + 15) & ~15) ? tiles : BLOCK;
+}
+
+/** Input channels that go from their products to their weights at a time, where one block holds all tiles. */
+function channelsAtOnce(tiles: i32, lanes: i32): i32 {
+  return tiles <= FEW_TILES ? min(CHANNELS, lanes) : lanes;
 }
 
 /** Copies rows x across pixels of `bytes` bytes to out [4][4][bytes], zeros beyond. */
@@ -66,6 +81,11 @@ function transformGradients(
     const from = image + 4 * (ty * row + tx * pixel + channel);
     const rows = min(4, H - 4 * ty);
     const across = min(4, W - 4 * tx);
+    if (isFetched(pixel) && (i == 0 || tx % TILES_AHEAD == 0)) {
+      // The lines of one panel: the others are read when it is their turn.
+      const ahead = min(TILES_AHEAD - tx % TILES_AHEAD, count - i);
+      fetchRows(from, rows, row, min(W - 4 * tx, 4 * ahead) * pixel, pixel, temporary);
+    }
     if (rows == 4 && across == 4 && first + i != last) {
       transformGradient(tiling, from, row, pixel, groups, p, plane, temporary);
     } else {
@@ -103,32 +123,48 @@ function weightProduct(
 }
 
 /**
- * half [3][channels][NR] = one row of du [6][channels][NR], transformed along it; `plane` bytes between their matrices.
+ * du [6][lanes][NR] (+)= V^T P of one row of elements and one panel, `plane` bytes between the matrices of du. Elements
+ * that share a filter are summed; with stride 2 so are rows, and those behind the last filter's are added in any case.
  */
-function transformRow(tiling: i32, du: usize, plane: i32, IC: i32, half: usize): void {
-  for (let j = 0; j < NR; j += 8) {
-    transformFilterGradient(tiling, IC, du + 4 * j, plane, 4 * NR, half + 4 * j, plane, 4 * NR);
+function rowProducts(
+  tiling: i32, row: i32, count: i32, v: usize, vPlane: i32, vTile: i32, p: usize, pPlane: i32,
+  du: usize, plane: i32, lanes: i32, add: bool, tile: usize,
+): void {
+  const along = elementsAlong(tiling);
+  for (let column = 0; column < along; column++) {
+    const e = row * along + column;
+    const more = add || row > LAST || column > LAST;
+    weightProduct(count, v + e * vPlane, vTile, p + e * pPlane, du + min(column, LAST) * plane, lanes, more, tile);
   }
 }
 
 /**
- * dw [3][3][IC][..] from half [6][3][channels][NR], for the `columns` output channels of one panel; dw: its first one.
+ * half [3][channels][NR] = one row of du [6][channels][NR], transformed along it; `plane` bytes between their matrices.
+ */
+function transformRow(tiling: i32, du: usize, plane: i32, channels: i32, half: usize): void {
+  for (let j = 0; j < NR; j += 8) {
+    transformFilterGradient(tiling, channels, du + 4 * j, plane, 4 * NR, half + 4 * j, plane, 4 * NR);
+  }
+}
+
+/**
+ * dw [3][3][..][..] from half [6][3][channels][NR], for `channels` input and `columns` output channels; dw: the first of
+ * both, with `tap` bytes between the matrices of dw.
  */
 function weightsOfPanel(
-  tiling: i32, half: usize, plane: i32, dw: usize, IC: i32, OC: i32, columns: i32, edge: usize,
+  tiling: i32, half: usize, plane: i32, dw: usize, tap: i32, channels: i32, OC: i32, columns: i32, edge: usize,
 ): void {
-  const tap = 4 * IC * OC;
   for (let tapColumn = 0; tapColumn < 3; tapColumn++) {
     for (let j = 0; j < columns; j += 8) {
       const from = half + tapColumn * plane + 4 * j;
       const to = dw + tapColumn * tap + 4 * j;
       if (j + 8 <= columns) {
-        transformFilterGradient(tiling, IC, from, 3 * plane, 4 * NR, to, 3 * tap, 4 * OC);
+        transformFilterGradient(tiling, channels, from, 3 * plane, 4 * NR, to, 3 * tap, 4 * OC);
         continue;
       }
       // Fewer than 8 columns: whole vectors aside, [3][rows][8], and then what belongs to the panel.
-      for (let row = 0; row < IC; row += GROUPS) {
-        const rows = min(GROUPS, IC - row);
+      for (let row = 0; row < channels; row += GROUPS) {
+        const rows = min(GROUPS, channels - row);
         transformFilterGradient(tiling, rows, from + 4 * row * NR, 3 * plane, 4 * NR, edge, 32 * GROUPS, 32);
         for (let tapRow = 0; tapRow < 3; tapRow++) {
           for (let i = 0; i < rows; i++) {
@@ -171,7 +207,8 @@ export function winogradBackwardWeights(
   const vTile = tileBytes(IC);
   const vPlane = planeBytes(block * vTile);
   const pPlane = planeBytes(block * 4 * NR);
-  const duPlane = planeBytes(lanes * 4 * NR);
+  const group = single ? channelsAtOnce(tiles, lanes) : lanes;
+  const duPlane = planeBytes(group * 4 * NR);
   const tile = scratch + TRANSFORM_BYTES;
   const edge = tile + TILE_BYTES;
   const v = edge + edgeBytes(tiling, IC);
@@ -180,31 +217,34 @@ export function winogradBackwardWeights(
   // Half-transformed weights, [6][3] matrices; behind them the [6] of one row of dU, or the [6][6] of all panels.
   const half = p + elements * pPlane;
   const allDu = half + 3 * FILTERS_ALONG * duPlane;
-  const last = FILTERS_ALONG - 1;
+  const tap = 4 * IC * OC;
   for (let first = 0; first < tiles; first += block) {
     const count = min(block, tiles - first);
     transformInputs(tiling, x, xHalo, N, H, W, IC, pad, tilesY, tilesX, first, count, v, vPlane, edge, scratch);
     let du = allDu;
     for (let channel = 0; channel < OC; channel += NR) {
+      const columns = min(NR, OC - channel);
       transformGradients(tiling, dy, dyHalo, N, OH, OW, OC, channel, first, count, p, pPlane, edge, scratch);
-      for (let row = 0; row < along; row++) {
-        // The last filter along an axis is that of all elements behind it.
-        const filterRow = min(row, last);
-        const to = single ? allDu : du + FILTERS_ALONG * filterRow * duPlane;
-        for (let column = 0; column < along; column++) {
-          const e = row * along + column;
-          const add = first > 0 || row > last || column > last;
-          weightProduct(
-            count, v + e * vPlane, vTile, p + e * pPlane, to + min(column, last) * duPlane, lanes, add, tile,
-          );
+      if (!single) {
+        for (let row = 0; row < along; row++) {
+          const to = du + FILTERS_ALONG * min(row, LAST) * duPlane;
+          rowProducts(tiling, row, count, v, vPlane, vTile, p, pPlane, to, duPlane, lanes, first > 0, tile);
         }
-        // So a row of dU is still in the second-level cache.
-        if (single && (row < last || row == along - 1)) {
-          transformRow(tiling, allDu, duPlane, IC, half + 3 * filterRow * duPlane);
-        }
+        du += FILTERS * duPlane;
+        continue;
       }
-      if (single) weightsOfPanel(tiling, half, duPlane, dw + 4 * channel, IC, OC, min(NR, OC - channel), edge);
-      else du += FILTERS * duPlane;
+      for (let from = 0; from < lanes; from += group) {
+        for (let row = 0; row < along; row++) {
+          rowProducts(
+            tiling, row, count, v + 4 * from, vPlane, vTile, p, pPlane,
+            allDu, duPlane, min(group, lanes - from), false, tile,
+          );
+          if (row >= LAST && row < along - 1) continue;
+          transformRow(tiling, allDu, duPlane, min(group, IC - from), half + 3 * min(row, LAST) * duPlane);
+        }
+        const to = dw + 4 * (from * OC + channel);
+        weightsOfPanel(tiling, half, duPlane, to, tap, min(group, IC - from), OC, columns, edge);
+      }
     }
   }
   if (single) return;
@@ -213,7 +253,7 @@ export function winogradBackwardWeights(
     for (let row = 0; row < FILTERS_ALONG; row++) {
       transformRow(tiling, du + FILTERS_ALONG * row * duPlane, duPlane, IC, half + 3 * row * duPlane);
     }
-    weightsOfPanel(tiling, half, duPlane, dw + 4 * channel, IC, OC, min(NR, OC - channel), edge);
+    weightsOfPanel(tiling, half, duPlane, dw + 4 * channel, tap, IC, OC, min(NR, OC - channel), edge);
     du += FILTERS * duPlane;
   }
 }

@@ -8,7 +8,8 @@ import { correlate } from './correlation';
 import { zeroHalo } from './halo';
 import { NR, channelStride } from './lanes';
 import { transformInputs } from './winograd-inputs';
-import { keepsTransformed, rawPanelBytes, transformPanelRow } from './winograd-pack';
+import { keepsTransformed, rawPanelBytes, transformPanelColumns, transformPanelRow } from './winograd-pack';
+import { productOfTiles, productRows } from './winograd-product';
 import {
   FILTERS, FILTERS_ALONG, PLAIN, TRANSFORM_BYTES, UP, edgeBytes, elementsAlong, outputSize, outputsAlong, planeBytes,
   tileBytes, tilingOf, transformOutput,
@@ -20,6 +21,20 @@ const BLOCK_BYTES: i32 = 307200;
 const LARGE_BLOCK_BYTES: i32 = 4915200;
 /** Tiles of a block at least. */
 const LEAST_BLOCK: i32 = 24;
+
+/** With so few tiles M is small, and filters go from their transform to their products a few input channels at a time. */
+const FEW_TILES: i32 = 32;
+
+/** Input channels of such a group: a row of their filters fits the first-level cache. */
+const CHANNELS: i32 = 64;
+
+/** The last filter along an axis is that of all elements behind it. */
+const LAST: i32 = FILTERS_ALONG - 1;
+
+/** Input channels that are transformed and multiplied together. */
+function channelsAtOnce(tiles: i32, lanes: i32): i32 {
+  return tiles <= FEW_TILES ? min(CHANNELS, lanes) : lanes;
+}
 
 /** Tiles of a block: a multiple of 6, the height of a product's register tile, unless there are fewer. */
 function tilesOfBlock(tiles: i32, elements: i32, channels: i32, kept: bool): i32 {
@@ -93,14 +108,17 @@ function correlateTiles(
   const kept = keepsTransformed(IC, OC);
   const block = tilesOfBlock(tiles, elements, IC, kept);
   const lanes = channelStride(IC);
+  const group = kept ? lanes : channelsAtOnce(tiles, lanes);
   const vTile = tileBytes(IC);
-  const vPlane = planeBytes(block * vTile);
-  const mPlane = planeBytes(block * 4 * NR);
-  const uPlane = planeBytes(lanes * 4 * NR);
+  const vPlane = planeBytes(productRows(block) * vTile);
+  const mPlane = planeBytes(productRows(block) * 4 * NR);
+  const uPlane = planeBytes(group * 4 * NR);
   const edge = scratch + TRANSFORM_BYTES;
   const v = edge + edgeBytes(tiling, IC);
   const m = v + elements * vPlane;
-  const ownU = m + elements * mPlane;
+  // Filters of one panel that are transformed here: half, [6][3] matrices, and one row of them, [6].
+  const half = m + elements * mPlane;
+  const row6 = half + 3 * FILTERS_ALONG * uPlane;
   const panelBytes = kept ? FILTERS * uPlane : rawPanelBytes(IC);
   for (let first = 0; first < tiles; first += block) {
     const count = min(block, tiles - first);
@@ -108,15 +126,23 @@ function correlateTiles(
     let panel = packed;
     for (let channel = 0; channel < channelStride(OC); channel += NR) {
       const columns = min(NR, channelStride(OC) - channel);
-      for (let row = 0; row < along; row++) {
-        if (!kept && row < FILTERS_ALONG) transformPanelRow(tiling, row, panel, IC, ownU, uPlane, scratch);
-        const u = kept ? panel + FILTERS_ALONG * min(row, FILTERS_ALONG - 1) * uPlane : ownU;
-        for (let column = 0; column < along; column++) {
-          const e = row * along + column;
-          const filter = u + min(column, FILTERS_ALONG - 1) * uPlane;
-          correlate(
-            1, 1, count, columns, 1, lanes, v + e * vPlane, 0, 0, 0, vTile, filter, m + e * mPlane, 0, 0, 4 * NR,
-          );
+      for (let from = 0; from < lanes; from += group) {
+        const depth = min(group, lanes - from);
+        if (!kept) transformPanelColumns(tiling, panel, lanes, from, depth, half, uPlane);
+        for (let row = 0; row < along; row++) {
+          const filterRow = min(row, LAST);
+          if (!kept && row <= LAST) transformPanelRow(tiling, half + 3 * row * uPlane, depth, row6, uPlane);
+          const u = kept ? panel + FILTERS_ALONG * filterRow * uPlane : row6;
+          for (let column = 0; column < along; column++) {
+            const e = row * along + column;
+            const tilesOfElement = v + e * vPlane + 4 * from;
+            const filter = u + min(column, LAST) * uPlane;
+            const product = m + e * mPlane;
+            // Half a panel has tiles of its own, which begin their sums at zero.
+            if (kept && columns < NR) {
+              correlate(1, 1, count, columns, 1, lanes, tilesOfElement, 0, 0, 0, vTile, filter, product, 0, 0, 4 * NR);
+            } else productOfTiles(from > 0, count, depth, tilesOfElement, vTile, filter, product);
+          }
         }
       }
       panel += panelBytes;

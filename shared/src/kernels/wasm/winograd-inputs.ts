@@ -1,4 +1,5 @@
 // Transforming a block of tiles of an activation, shared by the passes.
+import { TILES_AHEAD, fetchRows, isFetched } from './fetch';
 import { channelStride } from './lanes';
 import { gatherTile, groupsOf, inputStep, inputsAlong, tileBytes, transformInput } from './winograd-tiles';
 
@@ -33,6 +34,15 @@ export function transformInputs(
     const left = step * tx - pad;
     const below = H + halo - (top + size);
     const beside = W + halo - (left + size);
+    if (isFetched(pixel) && (i == 0 || tx % TILES_AHEAD == 0)) {
+      const ahead = min(TILES_AHEAD - tx % TILES_AHEAD, min(tilesX - tx, count - i));
+      // The rows above were read for the tiles above.
+      const upper = max(-halo, ty > 0 ? top + size - step : top);
+      const begin = max(-halo, left);
+      const end = min(W + halo, left + step * (ahead - 1) + size);
+      const bytes = (end - begin) * pixel;
+      fetchRows(image + upper * row + begin * pixel, min(H + halo, top + size) - upper, row, bytes, 64, temporary);
+    }
     const last = short && n == N - 1 && below <= 0 && beside <= 0;
     if (top >= -halo && left >= -halo && below >= 0 && beside >= 0 && !last) {
       transformInput(tiling, image + top * row + left * pixel, row, pixel, groups, v, plane, temporary);

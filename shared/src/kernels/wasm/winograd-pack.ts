@@ -6,10 +6,13 @@
 import { convPackBackwardData } from './conv-backward-data';
 import { convPackForward } from './conv-forward';
 import { NR, channelStride } from './lanes';
-import { FILTERS, FILTERS_ALONG, GROUPS, planeBytes, tilingOf, transformFilterRow } from './winograd-tiles';
+import { FILTERS, FILTERS_ALONG, planeBytes, tilingOf, transformFilter } from './winograd-tiles';
 
 /** U of more floats than this, 4 MiB, is not kept. */
 const LARGEST_KEPT: i32 = 1048576;
+
+/** Input channels whose columns are transformed together. */
+const CHANNELS: i32 = 32;
 
 /** Whether packed filters are kept transformed; the same in both widths. */
 export function keepsTransformed(depth: i32, columns: i32): bool {
@@ -24,33 +27,44 @@ export function rawPanelBytes(depth: i32): i32 {
 }
 
 /**
- * One of the six rows of filters of a panel [9][channelStride(depth)][NR], into u [6][channelStride(depth)][NR]: it
- * stays in the second-level cache until it has been used.
+ * G down the columns of a panel's filters, for `count` input channels from `first` on: half [6][3][count][NR] from raw
+ * [9][depth][NR], `plane` bytes between the matrices of half. A few channels at a time, so that the first-level cache
+ * has them for both halves of the panel.
  */
-export function transformPanelRow(
-  tiling: i32, filterRow: i32, raw: usize, depth: i32, u: usize, plane: i32, temporary: usize,
+export function transformPanelColumns(
+  tiling: i32, raw: usize, depth: i32, first: i32, count: i32, half: usize, plane: i32,
 ): void {
-  const rows = channelStride(depth);
-  for (let row = 0; row < rows; row += GROUPS) {
-    const count = min(GROUPS, rows - row);
-    for (let j = 0; j < NR; j += 8) {
-      transformFilterRow(
-        tiling, filterRow, count, raw + 4 * j, 4 * NR * rows, 4 * NR, u + 4 * j, plane, 4 * NR, temporary,
-      );
+  const tap = 4 * NR * depth;
+  for (let row = 0; row < count; row += CHANNELS) {
+    const rows = min(CHANNELS, count - row);
+    for (let column = 0; column < 3; column++) {
+      for (let j = 0; j < NR; j += 8) {
+        const from = raw + column * tap + 4 * ((first + row) * NR + j);
+        transformFilter(
+          tiling, rows, from, 3 * tap, 4 * NR, half + column * plane + 4 * (row * NR + j), 3 * plane, 4 * NR,
+        );
+      }
     }
-    raw += 4 * NR * GROUPS;
-    u += 4 * NR * GROUPS;
+  }
+}
+
+/** u [6][count][NR], one of the six rows of a panel's filters, from its row of half, [3][count][NR]. */
+export function transformPanelRow(tiling: i32, half: usize, count: i32, u: usize, plane: i32): void {
+  for (let j = 0; j < NR; j += 8) {
+    transformFilter(tiling, count, half + 4 * j, plane, 4 * NR, u + 4 * j, plane, 4 * NR);
   }
 }
 
 /** Transforms all panels at raw into packed [panels][36][channelStride(depth)][NR]. */
 function transformPanels(tiling: i32, raw: usize, depth: i32, columns: i32, packed: usize): void {
-  const plane = planeBytes(4 * NR * channelStride(depth));
+  const lanes = channelStride(depth);
+  const plane = planeBytes(4 * NR * lanes);
   const panels = (columns + NR - 1) / NR;
-  const temporary = raw + panels * rawPanelBytes(depth);
+  const half = raw + panels * rawPanelBytes(depth);
   for (let panel = 0; panel < panels; panel++) {
+    transformPanelColumns(tiling, raw, lanes, 0, lanes, half, plane);
     for (let row = 0; row < FILTERS_ALONG; row++) {
-      transformPanelRow(tiling, row, raw, depth, packed + row * FILTERS_ALONG * plane, plane, temporary);
+      transformPanelRow(tiling, half + 3 * row * plane, lanes, packed + row * FILTERS_ALONG * plane, plane);
     }
     raw += rawPanelBytes(depth);
     packed += FILTERS * plane;

@@ -3,14 +3,14 @@
 //
 // An image is cut into tiles. A transformed tile has 36 or 81 elements for each channel; each element has its own
 // plane, because each is one matrix product over the channels. `winograd-geometry.ts` repeats the sizes.
-import { MADD, channelStride } from './lanes';
+import { channelStride } from './lanes';
 import {
   tileStridedFilter, tileStridedFilterGradient, tileStridedGradient, tileStridedInput, tileStridedOutput,
-  stridedFilterTap, tileStridedSpread,
+  tileStridedSpread,
 } from './strided-transform';
 import {
   tileWinogradFilter, tileWinogradFilterGradient, tileWinogradGradientColumns, tileWinogradGradientRows,
-  tileWinogradInputColumns, tileWinogradInputRows, tileWinogradOutputColumns, tileWinogradOutputRows, winogradFilterTap,
+  tileWinogradInputColumns, tileWinogradInputRows, tileWinogradOutputColumns, tileWinogradOutputRows,
 } from './winograd-transform';
 
 /** How an image is cut into tiles. Stride 1: 4 x 4 outputs from 6 x 6 inputs; its input's gradient is the same. */
@@ -160,52 +160,14 @@ export function transformGradient(
 }
 
 /**
- * One of the six rows of G w G^T, for at most GROUPS input channels (`rows`) and 8 output channels: the others need no
- * memory then. w: [3][3][..] with wTap bytes between kernel places and wRow between input channels; u: the row's first
- * element, with `plane` bytes between elements and uRow between input channels.
+ * G, three values into six, for `rows` input channels and 8 output channels: from w with wStride bytes between values
+ * and wRow between input channels, into u with uStride and uRow.
  */
-export function transformFilterRow(
-  tiling: i32, row: i32, rows: i32, w: usize, wTap: i32, wRow: i32, u: usize, plane: i32, uRow: i32, temporary: usize,
+export function transformFilter(
+  tiling: i32, rows: i32, w: usize, wStride: i32, wRow: i32, u: usize, uStride: i32, uRow: i32,
 ): void {
-  if (tiling == PLAIN) {
-    const first = winogradFilterTap(row, 0);
-    tileThreeTaps(first, winogradFilterTap(row, 1), winogradFilterTap(row, 2), rows, w, wTap, wRow, temporary);
-    tileWinogradFilter(rows, temporary, 32, 96, u, plane, uRow);
-  } else {
-    const first = stridedFilterTap(row, 0);
-    tileThreeTaps(first, stridedFilterTap(row, 1), stridedFilterTap(row, 2), rows, w, wTap, wRow, temporary);
-    tileStridedFilter(rows, temporary, 32, 96, u, plane, uRow);
-  }
-}
-
-/**
- * a w[0] + b w[1] + c w[2] of 3 x 3 taps, wTap bytes apart, on 8 channels at a time, for `rows` input channels, into
- * out [rows][3][8].
- */
-export function tileThreeTaps(
-  a: f32, b: f32, c: f32, rows: i32, w: usize, wTap: i32, wRow: i32, out: usize,
-): void {
-  const va = f32x4.splat(a);
-  const vb = f32x4.splat(b);
-  const vc = f32x4.splat(c);
-  const next = 3 * wTap;
-  if (rows > 0) do {
-    let k = 3;
-    let s0 = w;
-    do {
-      const s1 = s0 + next, s2 = s1 + next;
-      const p0 = v128.load(s0), q0 = v128.load(s0, 16);
-      const p1 = v128.load(s1), q1 = v128.load(s1, 16);
-      const p2 = v128.load(s2), q2 = v128.load(s2, 16);
-      const p = MADD(vb, p1, MADD(vc, p2, f32x4.mul(va, p0)));
-      const q = MADD(vb, q1, MADD(vc, q2, f32x4.mul(va, q0)));
-      v128.store(out, q, 16);
-      v128.store(out, p);
-      s0 += wTap;
-      out += 32;
-    } while (--k);
-    w += wRow;
-  } while (--rows);
+  if (tiling == PLAIN) tileWinogradFilter(rows, w, wStride, wRow, u, uStride, uRow);
+  else tileStridedFilter(rows, w, wStride, wRow, u, uStride, uRow);
 }
 
 /**

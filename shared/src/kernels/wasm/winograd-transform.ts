@@ -230,16 +230,6 @@ export function tileWinogradFilter(
   } while (--rows);
 }
 
-/** Rows of the filter transform's matrix G: what element `row` takes of tap `tap`. */
-export function winogradFilterTap(row: i32, tap: i32): f32 {
-  if (row == 0) return tap == 0 ? <f32>AT_ZERO : 0;
-  if (row == 5) return tap == 2 ? 1 : 0;
-  const point = row < 3 ? A : B;
-  const weight = row < 3 ? AT_A : AT_B;
-  if (tap == 1) return <f32>((row & 1) != 0 ? weight * point : -weight * point);
-  return <f32>(tap == 0 ? weight : weight * point * point);
-}
-
 /** The adjoint of the output transform, 4 -> 6: A, for the gradient of the outputs. */
 // @ts-ignore: decorator
 @inline
