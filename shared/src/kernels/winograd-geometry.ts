@@ -137,7 +137,7 @@ export function winogradBackwardWeightsScratchBytes(s: WinogradShape): number {
   const planes = planeBytes(block * tileBytes(s.IC)) + planeBytes(block * 4 * panelColumns);
   const matrices = 3 * filtersAlong + (single ? filtersAlong : filterElements * panels);
   const gradients = matrices * panelPlaneBytes(channelStride(tiles <= 32 ? Math.min(48, s.IC) : s.IC));
-  return transformBytes + 384 + edgeBytes(tiling, s.IC) + 64 + tiling.elements ** 2 * planes + gradients;
+  return transformBytes + edgeBytes(tiling, s.IC) + tiling.elements ** 2 * planes + gradients;
 }
 
 /** The passes of a convolution, each of which may use its own kernels. */

@@ -24,6 +24,7 @@ export { tileConvolution1, tileConvolution2, tileConvolution4, tileConvolution6 
 export { tileConvolutionHalf6, tileConvolutionQuad1, tileConvolutionQuad4 } from './conv-partial-tile';
 export { tileWeights4, tileWeights6 } from './conv-weights-tile';
 export { tileFirst4, tileFirst6, tileMore4, tileMore6 } from './winograd-product';
+export { tileAddSum4, tileAddSum6, tileSum4, tileSum6 } from './winograd-weights-product';
 export { tileProduct4, tileProduct6 } from './matmul-tile';
 export { tileAdd } from './tile-store';
 export { tilePeak } from './peak';

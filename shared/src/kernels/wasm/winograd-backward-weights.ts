@@ -5,15 +5,14 @@
 // With stride 2 several elements share a filter, and dU is the sum over them too.
 // The tiles are cut into blocks by the shape alone; a block's sum is formed in one accumulator, tile after tile, and
 // the blocks' sums are added in order.
-import { tileWeights4, tileWeights6 } from './conv-weights-tile';
 import { TILES_AHEAD, fetchRows, isFetched } from './fetch';
-import { NR, SIX_ROWS, channelStride } from './lanes';
-import { placeTile } from './tile-store';
+import { NR, channelStride } from './lanes';
 import { transformInputs } from './winograd-inputs';
 import {
   FILTERS, FILTERS_ALONG, GROUPS, TRANSFORM_BYTES, edgeBytes, elementsAlong, outputSize, planeBytes, tileBytes,
   tilingOf, transformFilterGradient, transformGradient,
 } from './winograd-tiles';
+import { productOfChannels } from './winograd-weights-product';
 
 /** Tiles of a block when there are many. */
 const BLOCK: i32 = 96;
@@ -30,9 +29,6 @@ const CHANNELS: i32 = 48;
 
 /** The last filter along an axis is that of all elements behind it. */
 const LAST: i32 = FILTERS_ALONG - 1;
-
-/** Bytes in front of the buffers: one product tile of 6 x 16. */
-const TILE_BYTES: i32 = 384;
 
 /** Tiles of a block, from the shape alone: it orders the sum. */
 function tilesOfBlock(tiles: i32, OC: i32): i32 {
@@ -103,38 +99,20 @@ function transformGradients(
   }
 }
 
-/** du [channelStride(IC)][NR] (+)= V^T P of one element and one panel, over `count` tiles. */
-function weightProduct(
-  count: i32, v: usize, vTile: i32, p: usize, du: usize, lanes: i32, add: bool, tile: usize,
-): void {
-  let channel = 0;
-  while (channel < lanes) {
-    // 4 and 8 channels are tiles of four; anything else begins with six and ends in fours.
-    const left = lanes - channel;
-    const height = !SIX_ROWS || left == 4 || left == 8 ? 4 : 6;
-    const out = add || left < height ? tile : du;
-    if (height == 6) tileWeights6(1, 1, count, v, vTile, 0, 0, p, out);
-    else tileWeights4(1, 1, count, v, vTile, 0, 0, p, out);
-    if (out == tile) placeTile(tile, du, 4 * NR, min(height, left), NR, add);
-    v += 4 * height;
-    du += 4 * NR * height;
-    channel += height;
-  }
-}
-
 /**
  * du [6][lanes][NR] (+)= V^T P of one row of elements and one panel, `plane` bytes between the matrices of du. Elements
  * that share a filter are summed; with stride 2 so are rows, and those behind the last filter's are added in any case.
  */
 function rowProducts(
   tiling: i32, row: i32, count: i32, v: usize, vPlane: i32, vTile: i32, p: usize, pPlane: i32,
-  du: usize, plane: i32, lanes: i32, add: bool, tile: usize,
+  du: usize, plane: i32, lanes: i32, add: bool,
 ): void {
   const along = elementsAlong(tiling);
   for (let column = 0; column < along; column++) {
     const e = row * along + column;
     const more = add || row > LAST || column > LAST;
-    weightProduct(count, v + e * vPlane, vTile, p + e * pPlane, du + min(column, LAST) * plane, lanes, more, tile);
+    const to = du + min(column, LAST) * plane;
+    productOfChannels(more, count, v + e * vPlane, vTile, p + e * pPlane, to, lanes);
   }
 }
 
@@ -209,11 +187,9 @@ export function winogradBackwardWeights(
   const pPlane = planeBytes(block * 4 * NR);
   const group = single ? channelsAtOnce(tiles, lanes) : lanes;
   const duPlane = planeBytes(group * 4 * NR);
-  const tile = scratch + TRANSFORM_BYTES;
-  const edge = tile + TILE_BYTES;
+  const edge = scratch + TRANSFORM_BYTES;
   const v = edge + edgeBytes(tiling, IC);
-  // Six channels are read at a time, so up to two beyond the last of V: 64 bytes lie between.
-  const p = v + elements * vPlane + 64;
+  const p = v + elements * vPlane;
   // Half-transformed weights, [6][3] matrices; behind them the [6] of one row of dU, or the [6][6] of all panels.
   const half = p + elements * pPlane;
   const allDu = half + 3 * FILTERS_ALONG * duPlane;
@@ -228,7 +204,7 @@ export function winogradBackwardWeights(
       if (!single) {
         for (let row = 0; row < along; row++) {
           const to = du + FILTERS_ALONG * min(row, LAST) * duPlane;
-          rowProducts(tiling, row, count, v, vPlane, vTile, p, pPlane, to, duPlane, lanes, first > 0, tile);
+          rowProducts(tiling, row, count, v, vPlane, vTile, p, pPlane, to, duPlane, lanes, first > 0);
         }
         du += FILTERS * duPlane;
         continue;
@@ -237,7 +213,7 @@ export function winogradBackwardWeights(
         for (let row = 0; row < along; row++) {
           rowProducts(
             tiling, row, count, v + 4 * from, vPlane, vTile, p, pPlane,
-            allDu, duPlane, min(group, lanes - from), false, tile,
+            allDu, duPlane, min(group, lanes - from), false,
           );
           if (row >= LAST && row < along - 1) continue;
           transformRow(tiling, allDu, duPlane, min(group, IC - from), half + 3 * min(row, LAST) * duPlane);
