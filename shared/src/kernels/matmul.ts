@@ -5,8 +5,8 @@ import { defineKernel } from './kernel.ts';
 const kBlock = 256;
 const mBlock = 96;
 const nBlock = 1024;
-/** Register tiles have 6 or 4 rows, panels of A are padded to one or the other. */
-const rowMultiple = 12;
+/** Register tiles have 6 or 4 rows: the last one may read so many that do not exist. */
+const rowsBeyond = 3;
 const tileRows = 6;
 const widestTile = 16;
 
@@ -14,11 +14,11 @@ function roundUp(n: number, multiple: number): number {
   return Math.ceil(n / multiple) * multiple;
 }
 
-/** Scratch of one `matmul`, in bytes: a tile and the packed blocks of both operands; enough for either width. */
+/** Scratch of one `matmul`, in bytes: a tile, the packed block of B, and a block of A where it has to be transposed. */
 export function matmulScratchBytes(M: number, N: number, K: number): number {
   const depth = Math.min(K, kBlock);
   const packedB = depth * roundUp(Math.min(N, nBlock), widestTile);
-  const packedA = depth * roundUp(Math.min(M, mBlock), rowMultiple);
+  const packedA = depth * (Math.min(M, mBlock) + rowsBeyond);
   return roundUp(4 * (tileRows * widestTile + packedB + packedA), 64);
 }
 
@@ -26,7 +26,7 @@ export const matmulKernels = {
   /**
    * C[M][N] = op(A)[M][K] * op(B)[K][N], plus C when `accumulate` is 1. lda, ldb, ldc are the floats between
    * rows as stored; transA = 1 means A is stored [K][M], transB = 1 that B is stored [N][K]. C must not overlap
-   * A or B. Blocks of 256 along K are summed on their own and added to C in order.
+   * A or B. An element is one sum along K, in order, from C or from zero.
    */
   matmul: defineKernel({
     parameters: [

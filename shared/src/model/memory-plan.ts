@@ -19,6 +19,20 @@ export function align(bytes: number): number {
   return Math.ceil(bytes / bufferAlignment) * bufferAlignment;
 }
 
+const pageBytes = 4096;
+/** Buffers from so many bytes on are read and written as streams. */
+const streamBytes = 4 * pageBytes;
+
+/**
+ * Bytes that a buffer takes. Activations are powers of two, and streams that begin at the same place of a page share the
+ * few sets of a first-level cache; so large buffers are whole pages and some cache lines, each another number of them.
+ */
+function room(bytes: number, index: number): number {
+  if (bytes < streamBytes) return align(bytes);
+  const linesOfPage = pageBytes / bufferAlignment;
+  return Math.ceil(bytes / pageBytes) * pageBytes + bufferAlignment * ((7 * index) % linesOfPage);
+}
+
 export interface MemoryPlan {
   /** Offset of each buffer, in the order given, from 0. */
   readonly offsets: readonly number[];
@@ -28,7 +42,7 @@ export interface MemoryPlan {
 /** Two buffers that are alive at the same time never overlap. */
 export function planMemory(buffers: readonly Lifetime[]): MemoryPlan {
   const bySize = buffers
-    .map((buffer, index) => ({ index, from: buffer.from, to: buffer.to, bytes: align(buffer.bytes) }))
+    .map((buffer, index) => ({ index, from: buffer.from, to: buffer.to, bytes: room(buffer.bytes, index) }))
     .toSorted((a, b) => b.bytes - a.bytes || a.index - b.index);
   const placed: { offset: number; end: number; from: number; to: number }[] = [];
   const offsets = buffers.map(() => 0);

@@ -1,17 +1,15 @@
-// Matrix product with packed panels and register tiles.
+// Matrix product: B in packed panels, A as it lies in memory, register tiles.
 //
-// K is cut into blocks of 256. Each block of one output element is summed in one accumulator, k ascending, and the
-// block sums are added to C in order: that is the bits contract, and nothing else in here affects the bits.
+// K is cut into blocks, but a sum goes on from block to block: one accumulator for each output element, from C or from
+// zero, k ascending. That is the bits contract, and nothing else in here affects the bits.
 import { NR, SIX_ROWS } from './lanes';
-import { tileProduct4, tileProduct6 } from './matmul-tile';
+import { exactRows, productOfRows, productRows } from './product-tile';
 import { placeTile } from './tile-store';
 import { transpose4 } from './transpose';
 
-/** Rows of a register tile. */
-const MR: i32 = SIX_ROWS ? 6 : 4;
 /** Depth of a block: a panel of B, 256 x 16 floats, fills half a first-level cache. */
 const K_BLOCK: i32 = 256;
-/** Rows of A packed at a time: 96 x 256 floats stay in the second-level cache. */
+/** Rows of A used at a time: 96 x 256 floats stay in the second-level cache. */
 const M_BLOCK: i32 = 96;
 /** Columns of B packed at a time: 1 MiB. */
 const N_BLOCK: i32 = 1024;
@@ -65,30 +63,45 @@ function packPanels(
   }
 }
 
-// @ts-ignore: decorator
-@inline
-function tileProduct(depth: i32, a: usize, b: usize, c: usize, cRow: i32): void {
-  if (SIX_ROWS) tileProduct6(depth, a, b, c, cRow);
-  else tileProduct4(depth, a, b, c, cRow);
+/** Rows of A that tiles cover only together with rows that do not exist, as [rows][depth]. */
+function copyRows(from: usize, fromRow: i32, rows: i32, depth: i32, to: usize): void {
+  for (let i = 0; i < rows; i++) memory.copy(to + 4 * i * depth, from + i * fromRow, 4 * depth);
 }
 
-/** All register tiles of one packed block of A (rows x depth) and of B (depth x columns) into c. */
-function multiplyPacked(
-  rows: i32, columns: i32, depth: i32, packedA: usize, packedB: usize, c: usize, ldc: i32, add: bool, tile: usize,
+/** c (+)= a b for `rows` x `columns` of one tile, by way of scratch; as many rows of a as the tile is high. */
+function partialTile(
+  more: bool, rows: i32, columns: i32, depth: i32, a: usize, aRow: i32, panel: usize, c: usize, cRow: i32, tile: usize,
 ): void {
+  if (more) {
+    for (let i = 0; i < rows; i++) memory.copy(tile + 4 * i * NR, c + i * cRow, 4 * columns);
+  }
+  productOfRows(more, rows, depth, a, aRow, panel, tile, 4 * NR);
+  placeTile(tile, c, cRow, rows, columns, false);
+}
+
+/**
+ * c (+)= a b for a block of A and the packed block of B (depth x columns). `last`: those rows of a that are no exact
+ * number of tiles, at full height.
+ */
+function multiplyBlock(
+  more: bool, rows: i32, columns: i32, depth: i32, a: usize, aRow: i32, last: usize, packedB: usize,
+  c: usize, cRow: i32, tile: usize,
+): void {
+  const exact = exactRows(rows);
   for (let j = 0; j < columns; j += NR) {
     const panel = packedB + 4 * j * depth;
-    const tileColumns = min(NR, columns - j);
-    for (let i = 0; i < rows; i += MR) {
-      const block = packedA + 4 * i * depth;
-      const target = c + 4 * (i * ldc + j);
-      const tileRows = min(MR, rows - i);
-      if (!add && tileRows == MR && tileColumns == NR) {
-        tileProduct(depth, block, panel, target, 4 * ldc);
-      } else {
-        tileProduct(depth, block, panel, tile, 4 * NR);
-        placeTile(tile, target, 4 * ldc, tileRows, tileColumns, add);
+    const width = min(NR, columns - j);
+    const to = c + 4 * j;
+    if (width == NR) productOfRows(more, exact, depth, a, aRow, panel, to, cRow);
+    else {
+      for (let i = 0; i < exact; ) {
+        const height = SIX_ROWS && ((exact - i) & 3) != 0 ? 6 : 4;
+        partialTile(more, height, width, depth, a + i * aRow, aRow, panel, to + i * cRow, cRow, tile);
+        i += height;
       }
+    }
+    if (exact < rows) {
+      partialTile(more, rows - exact, width, depth, last, 4 * depth, panel, to + exact * cRow, cRow, tile);
     }
   }
 }
@@ -107,19 +120,27 @@ export function matmul(
     for (let i = 0; i < M; i++) memory.fill(C + 4 * i * ldc, 0, 4 * N);
   }
   const packedB = scratch + TILE_BYTES;
-  const packedA = packedB + 4 * min(K, K_BLOCK) * ((min(N, N_BLOCK) + 15) & ~15);
+  // Rows of A here: all of a block when they have to be transposed, else the last few.
+  const ownA = packedB + 4 * min(K, K_BLOCK) * ((min(N, N_BLOCK) + 15) & ~15);
   for (let j = 0; j < N; j += N_BLOCK) {
     const columns = min(N_BLOCK, N - j);
     for (let k = 0; k < K; k += K_BLOCK) {
       const depth = min(K_BLOCK, K - k);
-      const blockB = B + 4 * (transB ? j * ldb + k : k * ldb + j);
-      packPanels(blockB, ldb, transB != 0, columns, NR, depth, packedB);
+      packPanels(B + 4 * (transB ? j * ldb + k : k * ldb + j), ldb, transB != 0, columns, NR, depth, packedB);
       for (let i = 0; i < M; i += M_BLOCK) {
         const rows = min(M_BLOCK, M - i);
+        const exact = exactRows(rows);
         const blockA = A + 4 * (transA ? k * lda + i : i * lda + k);
-        packPanels(blockA, lda, transA == 0, rows, MR, depth, packedA);
-        const target = C + 4 * (i * ldc + j);
-        multiplyPacked(rows, columns, depth, packedA, packedB, target, ldc, k > 0 || accumulate != 0, scratch);
+        let a = blockA, aRow = 4 * lda, last = ownA;
+        if (transA) {
+          // Packed as one panel of `depth` columns: rows of op(A).
+          packPanel(blockA, lda, true, depth, depth, rows, ownA);
+          a = ownA;
+          aRow = 4 * depth;
+          last = ownA + exact * aRow;
+        } else copyRows(blockA + exact * aRow, aRow, rows - exact, depth, ownA);
+        const more = k > 0 || accumulate != 0;
+        multiplyBlock(more, rows, columns, depth, a, aRow, last, packedB, C + 4 * (i * ldc + j), 4 * ldc, scratch);
       }
     }
   }

@@ -7,9 +7,10 @@
 import { correlate } from './correlation';
 import { zeroHalo } from './halo';
 import { NR, channelStride } from './lanes';
+import { productOfRows, productRows } from './product-tile';
 import { transformInputs } from './winograd-inputs';
 import { keepsTransformed, rawPanelBytes, transformPanelColumns, transformPanelRow } from './winograd-pack';
-import { productOfTiles, productRows } from './winograd-product';
+
 import {
   FILTERS, FILTERS_ALONG, PLAIN, TRANSFORM_BYTES, UP, edgeBytes, elementsAlong, outputSize, outputsAlong, planeBytes,
   tileBytes, tilingOf, transformOutput,
@@ -141,7 +142,7 @@ function correlateTiles(
             // Half a panel has tiles of its own, which begin their sums at zero.
             if (kept && columns < NR) {
               correlate(1, 1, count, columns, 1, lanes, tilesOfElement, 0, 0, 0, vTile, filter, product, 0, 0, 4 * NR);
-            } else productOfTiles(from > 0, count, depth, tilesOfElement, vTile, filter, product);
+            } else productOfRows(from > 0, count, depth, tilesOfElement, vTile, filter, product, 4 * NR);
           }
         }
       }
