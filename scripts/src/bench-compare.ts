@@ -1,0 +1,91 @@
+/**
+ * Compares the kernels and memory plans of two checkouts, call by call, in one process: shards of one and of the other in
+ * turn, so that a machine whose speed changes changes both. Which physical pages a memory gets alone makes a shard 4 %
+ * faster or slower, so each version runs in several memories.
+ *
+ *   npm run bench:compare --workspace scripts -- OTHER [--model resnet20] [--images 16] [--build fma-wide]
+ *     [--rounds 30] [--copies 3] [--rows 15] [--json]
+ *
+ * OTHER: the folder of a checkout of the version before, with its kernels built.
+ */
+import { parseArgs } from 'node:util';
+import { standardOutput } from '@lockstep/coordinator/terminal/output.ts';
+import { ProgressBar } from '@lockstep/coordinator/terminal/progress-bar.ts';
+import { type BuildName, buildNames } from '@lockstep/shared/kernels/build-name.ts';
+import { askForRevectorization } from '@lockstep/worker/rank/kernel-file.ts';
+import Table from 'cli-table3';
+import { Checkout } from './compare/checkout.ts';
+import { compareTimings, type Row, type Timing, timeShard } from './compare/shard-timing.ts';
+
+const { values: options, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    model: { type: 'string', default: 'resnet20' },
+    images: { type: 'string', default: '16' },
+    build: { type: 'string', default: 'fma-wide' },
+    rounds: { type: 'string', default: '30' },
+    copies: { type: 'string', default: '3' },
+    rows: { type: 'string', default: '15' },
+    json: { type: 'boolean', default: false },
+  },
+});
+/** Shards before the first that counts: by then the optimised code is in use. */
+const warmUp = 8;
+
+function count(name: 'images' | 'rounds' | 'copies' | 'rows'): number {
+  const value = Number(options[name]);
+  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} is a whole number from 1 on`);
+  return value;
+}
+
+function buildOf(name: string): BuildName {
+  const build = buildNames.find((one) => one === name);
+  if (build === undefined) throw new Error(`--build is one of ${buildNames.join(', ')}`);
+  return build;
+}
+
+const [other] = positionals;
+if (other === undefined) throw new Error('name the folder of the checkout to compare with');
+const workload = { model: options.model, images: count('images'), build: buildOf(options.build) };
+askForRevectorization();
+const here = new URL('../..', import.meta.url).pathname;
+const before = await Checkout.load(other, workload.build);
+const now = await Checkout.load(here, workload.build);
+const copies = Array.from(
+  { length: count('copies') },
+  () => [before.prepare(workload), now.prepare(workload)] as const,
+);
+for (const one of copies.flat()) for (let i = 0; i < warmUp; i++) timeShard(one);
+
+const pairs: (readonly [Timing, Timing])[] = [];
+const rounds = count('rounds');
+const errors = standardOutput(process.stderr);
+const bar = new ProgressBar(errors);
+for (let round = 0; round < rounds; round++) {
+  for (const [first, second] of copies) {
+    // Neither version is always the one that finds the other's data in the caches.
+    const swapped = round % 2 === 1;
+    const [a, b] = swapped ? [second, first] : [first, second];
+    const [earlier, later] = [timeShard(a), timeShard(b)];
+    pairs.push(swapped ? [later, earlier] : [earlier, later]);
+  }
+  const [all] = compareTimings(pairs);
+  const parts = [{ text: `${all?.ratio.toFixed(3)} times as fast`, rank: 1 }];
+  if (errors.isTty) bar.show({ label: workload.model, done: round + 1, total: rounds, parts });
+}
+bar.clear();
+
+const rows: Row[] = compareTimings(pairs).slice(0, count('rows') + 1);
+if (options.json) {
+  for (const row of rows) console.log(JSON.stringify(row));
+} else {
+  const table = new Table({
+    style: { head: [], border: [], compact: true },
+    head: [`${workload.model}, a shard of ${workload.images}`, 'other ms', 'this ms', 'times as fast'],
+    colAligns: ['left', 'right', 'right', 'right'],
+  });
+  for (const { name, milliseconds, ratio } of rows) {
+    table.push([name, ...milliseconds.map((ms) => ms.toFixed(3)), ratio.toFixed(3)]);
+  }
+  console.log(table.toString());
+}
