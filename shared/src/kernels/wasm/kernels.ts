@@ -25,6 +25,7 @@ export { tileConvolutionHalf6, tileConvolutionQuad1, tileConvolutionQuad4 } from
 export { tileWeights4, tileWeights6 } from './conv-weights-tile';
 export { tileAddSum4, tileAddSum6, tileSum4, tileSum6 } from './winograd-weights-product';
 export { tileProduct4, tileProduct6, tileProductMore4, tileProductMore6 } from './product-tile';
+export { tilePackRows } from './matmul';
 export { tileAdd } from './tile-store';
 export { tilePeak } from './peak';
 export { tileWinogradFilter, tileWinogradFilterGradient } from './winograd-transform';

@@ -16,6 +16,26 @@ const N_BLOCK: i32 = 1024;
 /** Bytes in front of the packed operands: one tile of 6 x 16. `matmulScratchBytes` counts on it. */
 const TILE_BYTES: i32 = 384;
 
+/** Copies NR neighbouring floats of `depth` rows, fromRow bytes apart, to [depth][NR]. */
+export function tilePackRows(depth: i32, from: usize, fromRow: i32, to: usize): void {
+  if (depth > 0) do {
+    const a0 = v128.load(from), a1 = v128.load(from, 16);
+    let a2 = a0, a3 = a1;
+    if (NR == 16) {
+      a2 = v128.load(from, 32);
+      a3 = v128.load(from, 48);
+    }
+    v128.store(to, a1, 16);
+    v128.store(to, a0);
+    if (NR == 16) {
+      v128.store(to, a3, 48);
+      v128.store(to, a2, 32);
+    }
+    from += fromRow;
+    to += 4 * NR;
+  } while (--depth);
+}
+
 /**
  * Packs `lines` neighbouring lines of a matrix into one panel [depth][width], zero where lines < width.
  *
@@ -26,6 +46,10 @@ function packPanel(
 ): void {
   const step = 4 * width;
   if (lines < width) memory.fill(panel, 0, step * depth);
+  if (!alongDepth && lines == NR && width == NR) {
+    tilePackRows(depth, from, 4 * lineStep, panel);
+    return;
+  }
   if (!alongDepth) {
     for (let k = 0; k < depth; k++) {
       const source = from + 4 * k * lineStep;
