@@ -3,7 +3,7 @@
 // K is cut into blocks, but a sum goes on from block to block: one accumulator for each output element, from C or from
 // zero, k ascending. That is the bits contract, and nothing else in here affects the bits.
 import { NR, SIX_ROWS } from './lanes';
-import { exactRows, productOfRows, productRows } from './product-tile';
+import { exactRows, productOfRows } from './product-tile';
 import { placeTile } from './tile-store';
 import { transpose4 } from './transpose';
 

@@ -9,8 +9,8 @@ import { TILES_AHEAD, fetchRows, isFetched } from './fetch';
 import { NR, channelStride } from './lanes';
 import { transformInputs } from './winograd-inputs';
 import {
-  FILTERS, FILTERS_ALONG, GROUPS, TRANSFORM_BYTES, edgeBytes, elementsAlong, outputSize, planeBytes, tileBytes,
-  tilingOf, transformFilterGradient, transformGradient,
+  FILTERS, FILTERS_ALONG, GROUPS, LAST_FILTER, TRANSFORM_BYTES, edgeBytes, elementsAlong, outputSize, planeBytes,
+  tileBytes, tilingOf, transformFilterGradient, transformGradient,
 } from './winograd-tiles';
 import { productOfChannels } from './winograd-weights-product';
 
@@ -26,9 +26,6 @@ const FEW_TILES: i32 = 32;
 
 /** Input channels of such a group: a row of their dU fits the first-level cache. */
 const CHANNELS: i32 = 48;
-
-/** The last filter along an axis is that of all elements behind it. */
-const LAST: i32 = FILTERS_ALONG - 1;
 
 /** Tiles of a block, from the shape alone: it orders the sum. */
 function tilesOfBlock(tiles: i32, OC: i32): i32 {
@@ -110,8 +107,8 @@ function rowProducts(
   const along = elementsAlong(tiling);
   for (let column = 0; column < along; column++) {
     const e = row * along + column;
-    const more = add || row > LAST || column > LAST;
-    const to = du + min(column, LAST) * plane;
+    const more = add || row > LAST_FILTER || column > LAST_FILTER;
+    const to = du + min(column, LAST_FILTER) * plane;
     productOfChannels(more, count, v + e * vPlane, vTile, p + e * pPlane, to, lanes);
   }
 }
@@ -203,7 +200,7 @@ export function winogradBackwardWeights(
       transformGradients(tiling, dy, dyHalo, N, OH, OW, OC, channel, first, count, p, pPlane, edge, scratch);
       if (!single) {
         for (let row = 0; row < along; row++) {
-          const to = du + FILTERS_ALONG * min(row, LAST) * duPlane;
+          const to = du + FILTERS_ALONG * min(row, LAST_FILTER) * duPlane;
           rowProducts(tiling, row, count, v, vPlane, vTile, p, pPlane, to, duPlane, lanes, first > 0);
         }
         du += FILTERS * duPlane;
@@ -215,8 +212,8 @@ export function winogradBackwardWeights(
             tiling, row, count, v + 4 * from, vPlane, vTile, p, pPlane,
             allDu, duPlane, min(group, lanes - from), false,
           );
-          if (row >= LAST && row < along - 1) continue;
-          transformRow(tiling, allDu, duPlane, min(group, IC - from), half + 3 * min(row, LAST) * duPlane);
+          if (row >= LAST_FILTER && row < along - 1) continue;
+          transformRow(tiling, allDu, duPlane, min(group, IC - from), half + 3 * min(row, LAST_FILTER) * duPlane);
         }
         const to = dw + 4 * (from * OC + channel);
         weightsOfPanel(tiling, half, duPlane, to, tap, min(group, IC - from), OC, columns, edge);

@@ -10,10 +10,9 @@ import { NR, channelStride } from './lanes';
 import { productOfRows, productRows } from './product-tile';
 import { transformInputs } from './winograd-inputs';
 import { keepsTransformed, rawPanelBytes, transformPanelColumns, transformPanelRow } from './winograd-pack';
-
 import {
-  FILTERS, FILTERS_ALONG, PLAIN, TRANSFORM_BYTES, UP, edgeBytes, elementsAlong, outputSize, outputsAlong, planeBytes,
-  tileBytes, tilingOf, transformOutput,
+  FILTERS, FILTERS_ALONG, LAST_FILTER, PLAIN, TRANSFORM_BYTES, UP, edgeBytes, elementsAlong, outputSize, outputsAlong,
+  planeBytes, tileBytes, tilingOf, transformOutput,
 } from './winograd-tiles';
 
 /** Bytes of V and of one panel's products in a block, of the second-level cache. */
@@ -28,9 +27,6 @@ const FEW_TILES: i32 = 32;
 
 /** Input channels of such a group: a row of their filters fits the first-level cache. */
 const CHANNELS: i32 = 64;
-
-/** The last filter along an axis is that of all elements behind it. */
-const LAST: i32 = FILTERS_ALONG - 1;
 
 /** Input channels that are transformed and multiplied together. */
 function channelsAtOnce(tiles: i32, lanes: i32): i32 {
@@ -131,13 +127,13 @@ function correlateTiles(
         const depth = min(group, lanes - from);
         if (!kept) transformPanelColumns(tiling, panel, lanes, from, depth, half, uPlane);
         for (let row = 0; row < along; row++) {
-          const filterRow = min(row, LAST);
-          if (!kept && row <= LAST) transformPanelRow(tiling, half + 3 * row * uPlane, depth, row6, uPlane);
+          const filterRow = min(row, LAST_FILTER);
+          if (!kept && row <= LAST_FILTER) transformPanelRow(tiling, half + 3 * row * uPlane, depth, row6, uPlane);
           const u = kept ? panel + FILTERS_ALONG * filterRow * uPlane : row6;
           for (let column = 0; column < along; column++) {
             const e = row * along + column;
             const tilesOfElement = v + e * vPlane + 4 * from;
-            const filter = u + min(column, LAST) * uPlane;
+            const filter = u + min(column, LAST_FILTER) * uPlane;
             const product = m + e * mPlane;
             // Half a panel has tiles of its own, which begin their sums at zero.
             if (kept && columns < NR) {

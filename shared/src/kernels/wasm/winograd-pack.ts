@@ -2,7 +2,8 @@
 //
 // Small filters are packed transformed, U = G w G^T. The U of large ones would take four times the memory of the
 // weights and be read from there once for each block of tiles; so these are only laid out as for the direct
-// convolution, and a sixth of each panel's elements at a time is transformed just before its products.
+// convolution. A panel is transformed down its columns, and a sixth of its elements at a time along their rows, just
+// before their products.
 import { convPackBackwardData } from './conv-backward-data';
 import { convPackForward } from './conv-forward';
 import { NR, channelStride } from './lanes';

@@ -67,6 +67,11 @@ export function outputsAlong(tiling: i32): i32 {
 @inline
 export const FILTERS_ALONG: i32 = 6;
 
+/** The last of these is that of all elements behind it. */
+// @ts-ignore: decorator
+@inline
+export const LAST_FILTER: i32 = FILTERS_ALONG - 1;
+
 // @ts-ignore: decorator
 @inline
 export const FILTERS: i32 = FILTERS_ALONG * FILTERS_ALONG;
