@@ -5,8 +5,8 @@
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { learningRate } from '@lockstep/shared/optimizer/schedule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
-import { chunkFloats } from '@lockstep/worker/rank/store.ts';
-import type { ShardReport } from '@lockstep/worker/rank/tasks.ts';
+import { chunkFloats, otherSide } from '@lockstep/worker/rank/store.ts';
+import type { ShardReport, ShardTask } from '@lockstep/worker/rank/tasks.ts';
 import type { UpdateOf, Workforce } from './cluster/workforce.ts';
 import { cutSlices } from './plan/assignment.ts';
 import { planStep, type StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
@@ -21,6 +21,8 @@ export interface Run {
   readonly workforce: Workforce;
   readonly truth: Truth;
   readonly signal: AbortSignal;
+  /** Whether the ranks have something else to do between this many steps and the next one. Absent: never. */
+  readonly restsAfter?: (steps: number) => boolean;
 }
 
 /** What a commit leaves behind for metrics, progress and checkpoints. */
@@ -30,6 +32,15 @@ export interface CommittedStep {
   readonly learningRate: number;
   readonly seconds: number;
   readonly decision: CommitDecision;
+}
+
+/** A step as it is given to whoever computes it. */
+interface StepOrder {
+  readonly plan: StepPlan;
+  readonly tasks: readonly ShardTask[];
+  readonly learningRate: number;
+  /** What becomes of a range of the gradient once it is there: the sum in the fixed tree, and the optimizer on it. */
+  readonly updateOf: UpdateOf;
 }
 
 /**
@@ -42,16 +53,20 @@ export async function runSteps(
   run: Run,
   afterCommit: (committed: CommittedStep) => Promise<void>,
 ): Promise<void> {
-  run.workforce.publish(run.truth.step, run.truth.side);
-  if (run.truth.step < run.lastStep) await run.workforce.gathered(run.signal);
-  // Plan: which samples, in which shards. A function of the recipe and the step, so it can be made ahead.
-  const planned = (step: number): StepPlan => planStep(run.recipe, run.trainCount, step);
-  let plan = planned(run.truth.step);
-  while (run.truth.step < run.lastStep && !run.signal.aborted) {
+  const { truth, workforce, signal, lastStep } = run;
+  workforce.publish(truth.step, truth.side);
+  if (truth.step < lastStep) await workforce.gathered(signal);
+  let order = orderOf(run, truth);
+  let isBegun = false;
+  while (truth.step < lastStep && (isBegun || !signal.aborted)) {
     const begun = performance.now();
-    const underWay = runStep(run, plan);
-    // While the ranks compute, so that none of them waits for it.
-    plan = planned(plan.step + 1);
+    const underWay = runStep(run, order);
+    // While ranks compute, so that none of them waits for it: they may begin with the next step before this one is
+    // committed, since it reads what this one writes and writes what this one has read.
+    const steps = truth.step + 1;
+    order = orderOf(run, { step: steps, updates: truth.updates + 1, side: otherSide(truth.side) });
+    const mayBegin = steps < lastStep && !signal.aborted && run.restsAfter?.(steps) !== true;
+    isBegun = mayBegin && workforce.foresee?.(order.tasks, order.updateOf) === true;
     const committed = await underWay;
     // Nobody is left to compute, and the user does not want to wait for somebody.
     if (committed === null) return;
@@ -59,37 +74,47 @@ export async function runSteps(
   }
 }
 
-/** One step: compute, reduce, commit. */
-async function runStep(run: Run, plan: StepPlan): Promise<Omit<CommittedStep, 'seconds'> | null> {
-  const { recipe, workforce, truth } = run;
-  const { step } = plan;
-
-  // What becomes of a range of the gradient once it is there: the sum in the fixed tree, and the optimizer on it.
-  const rate = learningRate(recipe, step, run.lastStep);
-  const updateOf: UpdateOf = ({ from, to }, covers) => ({
-    kind: 'slice',
-    side: truth.side,
-    from,
-    to,
-    update: truth.updates + 1,
-    learningRate: rate,
-    samples: plan.samples,
-    ...(covers === null ? {} : { covers }),
-  });
-
-  // Assign, weights down, load, forward, loss, backward, gradients up: any rank may compute any shard. A range that has
-  // come from all shards may be updated, and be on its way down, while backward still works on the others.
-  const shards = await workforce.computeShards(
-    plan.shards.map((samples, shard) => ({
+/**
+ * Plan: which samples, in which shards. A function of the recipe and the step, so it can be made ahead.
+ *
+ * @param truth as it is when the step begins
+ */
+function orderOf(run: Run, { step, updates, side }: Pick<Truth, 'step' | 'updates' | 'side'>): StepOrder {
+  const { recipe, trainCount, lastStep } = run;
+  const plan = planStep(recipe, trainCount, step);
+  const rate = learningRate(recipe, step, lastStep);
+  return {
+    plan,
+    tasks: plan.shards.map((samples, shard) => ({
       kind: 'shard' as const,
       step,
-      side: truth.side,
+      side,
       epoch: plan.epoch,
       shard,
       samples,
     })),
-    { updateOf, signal: run.signal },
-  );
+    learningRate: rate,
+    updateOf: ({ from, to }, covers) => ({
+      kind: 'slice',
+      side,
+      from,
+      to,
+      update: updates + 1,
+      learningRate: rate,
+      samples: plan.samples,
+      ...(covers === null ? {} : { covers }),
+    }),
+  };
+}
+
+/** One step: compute, reduce, commit. */
+async function runStep(run: Run, order: StepOrder): Promise<Omit<CommittedStep, 'seconds'> | null> {
+  const { recipe, workforce, truth } = run;
+  const { plan, tasks, updateOf } = order;
+
+  // Assign, weights down, load, forward, loss, backward, gradients up: any rank may compute any shard. A range that has
+  // come from all shards may be updated, and be on its way down, while backward still works on the others.
+  const shards = await workforce.computeShards(tasks, { updateOf, signal: run.signal });
   if (shards === null) return null;
 
   // Reduce and update what is left, slice by slice, from one side of the store to the other.
@@ -101,12 +126,12 @@ async function runStep(run: Run, plan: StepPlan): Promise<Omit<CommittedStep, 's
 
   // Commit: all shards, all finite. Running statistics are merged, the sides swap, the step counts.
   const decision = decideCommit(plan, shards, slices);
-  if (!decision.commit) throw refused(step, decision);
+  if (!decision.commit) throw refused(plan.step, decision);
   truth.commit(plan, recipe, workforce.covers ?? plan.shards.map((_, from) => ({ from, width: 1 })));
 
   // Weights down: on their way while metrics and checkpoints are written and the next batch is loaded.
   workforce.publish(truth.step, truth.side);
-  return { plan, shards, learningRate: rate, decision };
+  return { plan, shards, learningRate: order.learningRate, decision };
 }
 
 function refused(step: number, decision: CommitDecision): LockstepError {

@@ -9,7 +9,6 @@ import { chooseKernels, type KernelChoice } from '@lockstep/worker/rank/kernel-c
 import { type RankHost, startHost } from '@lockstep/worker/rank/rank-host.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
 import { sharesSlots } from '@lockstep/worker/rank/run-shape.ts';
-import { tasksPerRank } from '@lockstep/worker/rank/tasks-in-hand.ts';
 import { LocalRound } from './cluster/local-round.ts';
 import { LocalRanks } from './cluster/local-ranks.ts';
 import type { LostListener, WorkEnd, Workforce } from './cluster/workforce.ts';
@@ -79,8 +78,6 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     state,
     profiled: options.profiled ?? false,
     takesSums: !isLocal,
-    // In mode `sync` ranks sleep until others have computed: none may lie behind another one's shards.
-    ...(isLocal && recipe.batchNorm === 'shard' ? { tasksPerRank } : {}),
     // Sums that come from elsewhere need a slot for every shard.
     sharedSlots: isLocal && sharesSlots(recipe),
   });

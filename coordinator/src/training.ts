@@ -59,6 +59,7 @@ export async function train(options: TrainingOptions, listen: RunListener): Prom
       trainCount: dataset.train.count,
       lastStep: training.lastStep,
       signal: options.signal,
+      restsAfter: (steps: number) => training.evaluatesAfter(steps),
     };
     await runSteps({ ...run, workforce: session.workforce, truth: session.truth }, async (committed) => {
       step = committed.plan.step + 1;
@@ -136,13 +137,17 @@ class Training {
     });
   }
 
+  /** Whether the ranks evaluate between this many steps and the next one. */
+  evaluatesAfter(steps: number): boolean {
+    return this.options.evaluate && steps % this.perEpoch === 0 && steps < this.lastStep;
+  }
+
   /** Metrics, progress, and a checkpoint when one is due. */
   async afterCommit(committed: CommittedStep): Promise<void> {
     const { truth } = this.session;
     this.listen(this.record.add(committed, this.lastStep - truth.step, this.options.recipe.batchSize));
-    const endsEpoch = truth.step % this.perEpoch === 0;
-    if (endsEpoch && truth.step < this.lastStep) await this.evaluate();
-    if (this.checkpointDue(endsEpoch)) await this.save();
+    if (this.evaluatesAfter(truth.step)) await this.evaluate();
+    if (this.checkpointDue(truth.step % this.perEpoch === 0)) await this.save();
   }
 
   /** Evaluates, saves, measures the baseline and sums up. */

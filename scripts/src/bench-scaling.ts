@@ -79,8 +79,8 @@ else {
       row.imagesPerSecond.toFixed(0),
       (1000 * row.cpuSeconds).toFixed(1),
       row.sleeps.toFixed(0),
-      row.tasks.toFixed(0),
-      (row.messageBytes / 1024).toFixed(1),
+      row.tasks.toFixed(2),
+      (row.messageBytes / 1024).toFixed(2),
       row.reducedFloats.toFixed(0),
     ]);
   }

@@ -13,7 +13,7 @@ import type {
 import type { LocalSync } from '../reduce/local-sync.ts';
 import type { LocalRound } from './local-round.ts';
 import { giveOutAgain } from './lost-task.ts';
-import type { LostListener, StepOptions, Workforce } from './workforce.ts';
+import type { LostListener, StepOptions, UpdateOf, Workforce } from './workforce.ts';
 
 export class LocalRanks implements Workforce {
   readonly nodes = 1;
@@ -59,6 +59,10 @@ export class LocalRanks implements Workforce {
     const { updated } = this;
     this.updated = null;
     return updated ?? Promise.all(tasks.map((task) => this.untilDone(task)));
+  }
+
+  foresee(tasks: readonly ShardTask[], updateOf: UpdateOf): boolean {
+    return this.way.round?.foresee(tasks, updateOf) ?? false;
   }
 
   evaluate(tasks: readonly EvaluationTask[], onDone: () => void): Promise<EvaluationReport[]> {

@@ -49,6 +49,13 @@ export interface Workforce {
    */
   computeShards(tasks: readonly ShardTask[], options?: StepOptions): Promise<ShardReport[] | null>;
   /**
+   * While a step is computed: the one that comes next, before this one is committed. Whoever has nothing left to do may
+   * begin with it as soon as all of this one is done and finite. Absent: nobody can.
+   *
+   * @returns whether somebody may have begun: then `computeShards` has to be asked for this very step next
+   */
+  foresee?(tasks: readonly ShardTask[], updateOf: UpdateOf): boolean;
+  /**
    * Subtrees whose sums lie in slots, and their merged moments in those of their first shards, after `computeShards`.
    * Absent: every shard alone.
    */

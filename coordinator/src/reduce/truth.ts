@@ -119,7 +119,10 @@ export class Truth {
     const known = (first: number, width: number): Moments | null => {
       const found = subtrees.get(first);
       if (found?.width !== width) return null;
-      return { count: pixels * found.samples, values: this.store.moments(first).subarray(from, to) };
+      return {
+        count: pixels * found.samples,
+        values: this.store.moments(first, this.side).subarray(from, to),
+      };
     };
     const merged = combineKnown(samples.length, known, mergeMoments);
     if (!merged) throw new Error('the sums do not cover the step');

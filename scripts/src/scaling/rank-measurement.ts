@@ -40,7 +40,7 @@ export async function measureRanks(ranks: number, options: RankOptions): Promise
   try {
     session.truth.begin(recipe.seed);
     const counts = new StepCounts(session.pool);
-    await sampleSteps(session, options, ({ steps }) => steps >= warmUpSteps);
+    await sampleSteps(session, options, warmUpSteps);
     const weightsSha256 = session.truth.weightsSha256();
     counts.take();
     const [cpuBefore, sleepsBefore] = [processorSeconds(), sleepsSoFar()];

@@ -19,18 +19,32 @@ export interface GradientRange {
 }
 
 /**
- * Cuts a gradient between parameters. Each part takes a third of what is left: the first ones have all of the
+ * A weight with what follows it, bias or gamma and beta: backward comes to them together, so they lie together and are
+ * handed over together. Of ResNet-20's 65 parameters 44 hold less than 65 floats.
+ */
+export function gradientGroups({ parameters }: Pick<Layout, 'parameters'>): GradientRange[] {
+  const groups: { from: number; to: number }[] = [];
+  for (const { role, offset, size } of parameters) {
+    const last = groups.at(-1);
+    if (role === 'weight' || last === undefined) groups.push({ from: offset, to: offset + size });
+    else last.to = offset + size;
+  }
+  return groups;
+}
+
+/**
+ * Cuts a gradient between groups. Each part takes a third of what is left: the first ones have all of the
  * backward pass to travel in, the last one none. The same for every shard size.
  */
-export function gradientParts({ parameters, parameterCount }: Layout): GradientRange[] {
+export function gradientParts(layout: Layout): GradientRange[] {
   const parts: GradientRange[] = [];
-  let to = parameterCount;
-  for (const { offset } of parameters.toReversed()) {
-    const size = to - offset;
-    const isEnough = size >= smallestPart && 3 * size >= to && offset >= smallestPart;
+  let to = layout.parameterCount;
+  for (const { from } of gradientGroups(layout).toReversed()) {
+    const size = to - from;
+    const isEnough = size >= smallestPart && 3 * size >= to && from >= smallestPart;
     if (!isEnough || parts.length === largestPartCount - 1) continue;
-    parts.push({ from: offset, to });
-    to = offset;
+    parts.push({ from, to });
+    to = from;
   }
   if (to > 0 || parts.length === 0) parts.push({ from: 0, to });
   return parts;
@@ -46,7 +60,7 @@ export interface GradientPart extends GradientRange {
  * Parts and pieces of a program's gradient.
  *
  * @param gradients byte offset of the flat gradient in the arena; null when it is never there as a whole
- * @param pieces single parameters' gradients then
+ * @param pieces its groups then
  */
 export function gradientOutlets(
   layout: Layout,

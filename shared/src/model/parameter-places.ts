@@ -1,8 +1,9 @@
 /**
  * Where a program finds its weights and leaves its gradients. `kept`: both flat vectors lie in the arena. `passing`:
- * the weights are there only to be packed, and each parameter's gradient only until somebody has taken it over, in
+ * the weights are there only to be packed, and each group's gradient only until somebody has taken it over, in
  * memory that activations use before and after. Of a model with many weights that is a third of the arena.
  */
+import { gradientGroups } from './gradient-parts.ts';
 import type { Layout, LayoutEntry, ParameterRole, RunningRole } from './layout.ts';
 import type { Model } from './spec.ts';
 import { Buffer, type Pointer, type Tape } from './tape.ts';
@@ -75,10 +76,11 @@ export function passingParameters(
     tape.emit('prepare', layer, `${n}`, 'roundFloats', { values: weights.at(4 * offset), n, dtype: 0, out });
     for (const entry of run) values.set(entry, out.at(4 * (entry.offset - offset)));
   }
-  const gradients = new Map<Entry, Buffer>();
-  for (const entry of trains ? layout.parameters : []) {
-    gradients.set(entry, tape.pooled(`${entry.layer}:${entry.role} gradient`, 4 * entry.size));
-  }
+  const gradients = (trains ? gradientGroups(layout) : []).map(({ from, to }) => ({
+    from,
+    to,
+    buffer: tape.pooled(`gradient of ${from}..${to}`, 4 * (to - from)),
+  }));
   return {
     weights,
     gradients: null,
@@ -87,13 +89,16 @@ export function passingParameters(
       return values.get(entry) ?? weights.at(4 * entry.offset);
     },
     gradient(layer, role) {
-      return (gradients.get(entryOf(layout, layer, role)) as Buffer).at(0);
+      const { offset } = entryOf(layout, layer, role);
+      const group = gradients.find(({ from, to }) => from <= offset && offset < to);
+      if (!group) throw new Error(`nobody has room for the gradient of ${role} of layer ${layer}`);
+      return group.buffer.at(4 * (offset - group.from));
     },
     pieces(forwardCalls) {
-      return [...gradients]
-        .map(([{ offset, size, layer, role }, { place: at, to }]) => {
-          if (at === null) throw new Error(`nobody writes the gradient of ${role} of layer ${layer}`);
-          return { from: offset, to: offset + size, place: at, calls: to + 1 - forwardCalls };
+      return gradients
+        .map(({ from, to, buffer: { place: at, to: last } }) => {
+          if (at === null) throw new Error(`nobody writes floats ${from}..${to} of the gradient`);
+          return { from, to, place: at, calls: last + 1 - forwardCalls };
         })
         .toSorted((a, b) => a.calls - b.calls || b.from - a.from);
     },

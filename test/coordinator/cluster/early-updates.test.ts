@@ -31,7 +31,7 @@ function started() {
     onUpdated: ({ from }) => updated.push(from),
   });
   const finishAll = (): void => {
-    for (const end of ends.splice(0)) end({ kind: 'slice', notFinite: 0, seconds: 0 });
+    for (const end of ends.splice(0)) end({ kind: 'slice', notFinite: 0 });
   };
   return { early, begun, updated, finishAll };
 }

@@ -5,7 +5,7 @@ import { parseRecipe } from '@lockstep/shared/recipe.ts';
 import { openDataset } from '@lockstep/worker/data/open-dataset.ts';
 import test from 'ava';
 
-test('counts steps, images and time; goes on from where it was; ends when there are enough or at a signal', async (t) => {
+test('counts steps, images and time; goes on from where it was; ends when there are enough, at a number or at a signal', async (t) => {
   const recipe = parseRecipe({
     model: 'softmax-regression',
     dataset: 'synthetic',
@@ -22,10 +22,14 @@ test('counts steps, images and time; goes on from where it was; ends when there 
       seen.push(plan.step);
       return steps === 3;
     });
-    t.deepEqual(seen, [0, 1, 2]);
-    t.is(first.steps, 3);
-    t.is(first.images, 18);
+    // The rank had begun with one more.
+    t.deepEqual(seen, [0, 1, 2, 3]);
+    t.is(first.steps, 4);
+    t.is(first.images, 24);
     t.true(first.seconds > 0);
+    const three = await sampleSteps(session, { recipe, dataset }, 3);
+    t.is(three.steps, 3);
+    t.is(session.truth.step, 7);
     const ended = new AbortController();
     const second = await sampleSteps(
       session,
@@ -36,8 +40,8 @@ test('counts steps, images and time; goes on from where it was; ends when there 
       },
       ended.signal,
     );
-    t.is(second.steps, 1);
-    t.is(session.truth.step, 4);
+    t.is(second.steps, 2);
+    t.is(session.truth.step, 9);
     t.is((await sampleSteps(session, { recipe, dataset }, () => false, ended.signal)).steps, 0);
   } finally {
     await session.close();

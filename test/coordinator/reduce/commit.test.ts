@@ -20,7 +20,7 @@ const report = (shard: number, changed: Partial<ShardReport> = {}): ShardReport 
   computeSeconds: 0,
   ...changed,
 });
-const slice = (notFinite: number): SliceReport => ({ kind: 'slice', notFinite, seconds: 0 });
+const slice = (notFinite: number): SliceReport => ({ kind: 'slice', notFinite });
 const all = plan.shards.map((_, shard) => report(shard));
 const finite = [slice(0), slice(0)];
 

@@ -14,7 +14,7 @@ test('bytes of the gradient: once into a slot of its own; a shared one is read, 
   t.deepEqual(gradientTraffic(10, 3, 2), { written: 160, read: 160, handOvers: 6 });
 });
 
-test('1, 2 and 5 ranks: the same bits, one message for each rank, all small', async (t) => {
+test('1, 2 and 5 ranks: the same bits, at most one message for each rank, all small', async (t) => {
   const shards = 8;
   const shape = { model: 'lenet5', dataset: 'synthetic', batchSize: 64, shardsPerStep: shards } as const;
   const recipe = parseRecipe(shape);
@@ -30,12 +30,11 @@ test('1, 2 and 5 ranks: the same bits, one message for each rank, all small', as
     t.is(figures.weightsSha256, one.weightsSha256);
     t.is(figures.reducedFloats, one.reducedFloats);
     t.deepEqual(figures.gradient, one.gradient);
-    t.is(figures.tasks, figures.ranks);
-    // Neither weights nor gradients travel in messages; a further rank adds one that holds no list of the shards, but for
-    // the reports of those that it computed.
+    t.true(figures.tasks <= figures.ranks, `${figures.tasks} tasks`);
+    // Neither weights nor gradients travel in messages, nor lists of shards.
     const perRank = (figures.messageBytes - one.messageBytes) / Math.max(1, figures.ranks - 1);
     t.true(perRank < 500, `${perRank} bytes for each further rank`);
-    t.true(figures.messageBytes < shards * 300 + figures.ranks * 500, `${figures.messageBytes} bytes`);
+    t.true(figures.messageBytes < figures.ranks * 500, `${figures.messageBytes} bytes`);
     t.true(figures.imagesPerSecond > 0);
     t.true(Number.isFinite(figures.sleeps));
   }

@@ -16,7 +16,7 @@ import {
 } from '@lockstep/worker/rank/pair-states.ts';
 import test from 'ava';
 import { sameWords } from '../../helpers/bits.ts';
-import { inlineRun, smallDataset, steps, threadedRun } from '../../helpers/small-run.ts';
+import { failNext, inlineRun, smallDataset, steps, threadedRun } from '../../helpers/small-run.ts';
 
 // Two batches of 12 and one of 5, which leaves some of 7 or 12 shards empty.
 const dataset: Dataset = smallDataset(29, 8);
@@ -33,7 +33,7 @@ async function smallStep(recipe: Recipe, sharedSlots: boolean) {
   const tasks = plan.shards.map(
     (samples, shard) => ({ kind: 'shard', step: partialStep, side: 0, epoch: 0, shard, samples }) as const,
   );
-  const pairs = new PairStates(run.store, run.layout);
+  const pairs = new PairStates(run.store, run.layout, 0);
   const update = { from: 0, to: run.layout.parameterCount, update: 1, learningRate: 0.01 };
   const finish = (): Float32Array => {
     run.rank.run({ kind: 'slice', side: 0, samples: plan.samples, ...update });
@@ -55,8 +55,9 @@ for (const shardsPerStep of shardCounts) {
     const wanted = await expectedWeights(recipe);
     const { rank, store, tasks, pairs, finish } = await smallStep(recipe, true);
     const slots = Math.ceil(shardsPerStep / 2);
-    t.true(store.layout.pairWords >= store.layout.slots + slots * store.layout.slotBytes);
-    t.true(store.layout.pairWords < store.layout.slots + (slots + 1) * store.layout.slotBytes);
+    const [words] = store.layout.pairWords;
+    t.true(words >= store.layout.slots + slots * store.layout.slotBytes);
+    t.true(words < store.layout.slots + (slots + 1) * store.layout.slotBytes);
     for (const order of [
       tasks,
       tasks.toReversed(),
@@ -107,7 +108,7 @@ for (const lost of [0, 1]) {
       const wanted = await expectedWeights(recipe);
       const { rank, store, layout, tasks, pairs, finish } = await smallStep(recipe, true);
       const [own, other] = [tasks[lost], tasks[1 - lost]] as [(typeof tasks)[number], (typeof tasks)[number]];
-      const words = store.pairWords(0);
+      const words = store.pairWords(0, 0);
       const alone = await smallStep(recipe, false);
       for (const task of tasks) alone.rank.run(task);
       const gradients = tasks.map(({ shard }) => alone.store.slot(shard));
@@ -124,7 +125,7 @@ for (const lost of [0, 1]) {
       const to = Math.min(entry.to, from + pairChunkFloats);
       pairs.begin([0, 1]);
       if (state !== writing) rank.run(other);
-      // The lost rank had handed over all before this chunk of the largest parameter, and was at it.
+      // The lost rank had handed over all before this chunk of the largest group, and was at it.
       words[chunk] = state + lost;
       if (state === writing) store.slot(0).fill(7, from, to);
       if (state === adding) store.journal(lost).fill(7);
@@ -152,10 +153,8 @@ test.serial('threads, with ranks lost in the middle of shards: the bits of one r
       const session = await threadedRun(recipe, dataset, threads, () => void (lost += 1));
       try {
         t.is(session.truth.store.layout.pairChunks, pairChunkCount(session.layout));
-        await session.pool.failNext(0, 'exit-midway');
-        await steps(recipe, dataset, session, 3, async () =>
-          session.pool.failNext(threads - 1, 'exit-midway'),
-        );
+        await failNext(session, 'exit-midway', 0);
+        await steps(recipe, dataset, session, 3, () => failNext(session, 'exit-midway', threads - 1));
         t.is(session.truth.weightsSha256(), alone.truth.weightsSha256(), `${shardsPerStep} on ${threads}`);
         if (threads === 1) t.true(lost > 0);
       } finally {

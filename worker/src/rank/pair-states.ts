@@ -4,8 +4,9 @@
  * each chunk says how far it has come, so that a shard may be computed again when its rank was lost in the middle: what
  * the lost rank had handed over stays, and what it was just doing is undone or finished here.
  */
+import { gradientGroups } from '@lockstep/shared/model/gradient-parts.ts';
 import type { Layout } from '@lockstep/shared/model/layout.ts';
-import type { Store } from './store.ts';
+import type { Side, Store } from './store.ts';
 
 /** Floats of a slot that change hands together. */
 export const pairChunkFloats = 16384;
@@ -23,7 +24,7 @@ export const storing = 8;
 /** The slot holds the sum. */
 export const both = 10;
 
-/** Parameters of a model with the first of their chunks. */
+/** A group of parameters with the first of its chunks. */
 export interface ChunkedEntry {
   /** Floats [from, to) of the flat gradient. */
   readonly from: number;
@@ -31,29 +32,35 @@ export interface ChunkedEntry {
   readonly firstChunk: number;
 }
 
-/** Chunks end with parameters, since gradients come parameter by parameter. */
-export function chunkEntries({ parameters }: Pick<Layout, 'parameters'>): ChunkedEntry[] {
+/** Chunks end with groups, since gradients come group by group. */
+export function chunkEntries(layout: Pick<Layout, 'parameters'>): ChunkedEntry[] {
   let firstChunk = 0;
-  return parameters.map(({ offset, size }) => {
-    const entry = { from: offset, to: offset + size, firstChunk };
-    firstChunk += Math.ceil(size / pairChunkFloats);
+  return gradientGroups(layout).map(({ from, to }) => {
+    const entry = { from, to, firstChunk };
+    firstChunk += Math.ceil((to - from) / pairChunkFloats);
     return entry;
   });
 }
 
 /** Chunks of one slot. */
 export function pairChunkCount(layout: Pick<Layout, 'parameters'>): number {
-  return layout.parameters.reduce((sum, { size }) => sum + Math.ceil(size / pairChunkFloats), 0);
+  return gradientGroups(layout).reduce(
+    (sum, { from, to }) => sum + Math.ceil((to - from) / pairChunkFloats),
+    0,
+  );
 }
 
 /** The main thread's side: which shards are under way, and what becomes of a lost one. */
 export class PairStates {
   private readonly store: Store;
+  private readonly side: Side;
   private readonly entries: readonly ChunkedEntry[];
   private readonly begun = new Set<number>();
 
-  constructor(store: Store, layout: Pick<Layout, 'parameters'>) {
+  /** @param side that the steps read whose shards these are */
+  constructor(store: Store, layout: Pick<Layout, 'parameters'>, side: Side) {
     this.store = store;
+    this.side = side;
     this.entries = chunkEntries(layout);
   }
 
@@ -61,7 +68,7 @@ export class PairStates {
   begin(shards: readonly number[]): void {
     for (const shard of shards) {
       if (this.begun.has(shard)) {
-        this.store.pairWords(shard).fill(empty);
+        this.store.pairWords(shard, this.side).fill(empty);
         this.begun.delete(shard ^ 1);
       }
       this.begun.add(shard);
@@ -76,7 +83,7 @@ export class PairStates {
     const { store } = this;
     // A shard that is none has no place in the store, and nobody has done anything with it.
     if (shard >= store.layout.shardsPerStep) return;
-    const words = store.pairWords(shard);
+    const words = store.pairWords(shard, this.side);
     const own = shard & 1;
     for (const { from, to, firstChunk } of this.entries) {
       for (let at = from, chunk = firstChunk; at < to; at += pairChunkFloats, chunk += 1) {

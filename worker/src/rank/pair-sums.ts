@@ -13,7 +13,7 @@ import {
   storing,
   writing,
 } from './pair-states.ts';
-import { pairScheduleBytes } from './store.ts';
+import { pairScheduleBytes, type Side } from './store.ts';
 import type { Workbench } from './workbench.ts';
 
 /** Looks at a chunk that the other rank is at before sleeping: copying one takes a few microseconds. */
@@ -22,7 +22,7 @@ const looks = 2000;
 /** Left plus right, for `treeSum`. */
 const sumOfTwo = [0, 1, -1];
 
-/** Some floats of one parameter's gradient. */
+/** Some floats of a group's gradient. */
 interface Chunk {
   readonly n: number;
   /** Index among the arena's floats; null: zeros, which lie in `incoming` already. */
@@ -53,26 +53,26 @@ export class PairSums {
     bench.store.arena.int32(this.schedule, sumOfTwo.length).set(sumOfTwo);
   }
 
-  /** Hands over the gradient of one parameter. What an earlier attempt at the shard has handed over stays. */
-  take({ from, to, place }: GradientPiece, shard: number): void {
-    this.handOver(from, to, shard, place / 4);
+  /** Hands over the gradient of a group. What an earlier attempt at the shard has handed over stays. */
+  take({ from, to, place }: GradientPiece, shard: number, side: Side): void {
+    this.handOver(from, to, shard, side, place / 4);
   }
 
   /** A shard without samples has a gradient of zeros. */
-  takeZeros(shard: number): void {
+  takeZeros(shard: number, side: Side): void {
     this.bench.store.arena.float32(this.incoming, pairChunkFloats).fill(0);
-    for (const { from, to } of this.entries.values()) this.handOver(from, to, shard, null);
+    for (const { from, to } of this.entries.values()) this.handOver(from, to, shard, side, null);
   }
 
   /** @param gradient index of float `from` among the arena's floats; null: zeros, which lie in `incoming` already */
-  private handOver(from: number, to: number, shard: number, gradient: number | null): void {
+  private handOver(from: number, to: number, shard: number, side: Side, gradient: number | null): void {
     const begun = performance.now();
     const entry = this.entries.get(from);
-    if (entry?.to !== to) throw new Error(`floats ${from}..${to} are no parameter's`);
+    if (entry?.to !== to) throw new Error(`floats ${from}..${to} are no group's`);
     const { slots, slotBytes, journals, pairWords, pairChunks = 0 } = this.bench.store.layout;
     const pair = shard >> 1;
     const slot = slots + pair * slotBytes + 4 * from;
-    const firstWord = pairWords / 4 + pair * pairChunks + entry.firstChunk;
+    const firstWord = pairWords[side] / 4 + pair * pairChunks + entry.firstChunk;
     const journal = journals + shard * 4 * pairChunkFloats;
     const chunks = Math.ceil((to - from) / pairChunkFloats);
     for (let i = 0; i < chunks; i++) {

@@ -2,6 +2,7 @@
 import { type GradientRange, gradientParts } from '@lockstep/shared/model/gradient-parts.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
 import type { GradientPiece } from '@lockstep/shared/model/parameter-places.ts';
+import type { Side } from './control.ts';
 import { PairSums } from './pair-sums.ts';
 import type { SliceSums } from './slice-sums.ts';
 import type { SubtreeOutlet } from './tasks.ts';
@@ -24,19 +25,19 @@ export class PartProgress {
     this.ranges = gradientParts(layOut(bench.setup.model));
   }
 
-  /** Pieces of a shard's gradient are final: puts them into the slot. */
-  take(pieces: readonly GradientPiece[], shard: number): void {
+  /** Pieces of a shard's gradient are final: puts them into the slot. @param side that the step reads, as in `moments` */
+  take(pieces: readonly GradientPiece[], shard: number, side: Side = 0): void {
     const { arena, store } = this.bench;
     for (const piece of pieces) {
       const { from, to, place } = piece;
-      if (this.pairs) this.pairs.take(piece, shard);
+      if (this.pairs) this.pairs.take(piece, shard, side);
       else store.slot(shard).set(arena.float32(place, to - from), from);
     }
   }
 
   /** A shard without samples has a gradient of zeros. */
-  finishEmpty(shard: number, subtree: SubtreeOutlet | undefined): void {
-    if (this.pairs) this.pairs.takeZeros(shard);
+  finishEmpty(shard: number, subtree: SubtreeOutlet | undefined, side: Side = 0): void {
+    if (this.pairs) this.pairs.takeZeros(shard, side);
     else this.bench.store.slot(shard).fill(0);
     for (const part of this.ranges.keys()) this.pass(part, shard, subtree);
   }

@@ -95,7 +95,7 @@ export class Rank {
     const none = { kind: 'shard', shard, lossSum: 0, correct: 0, loadSeconds: 0, computeSeconds: 0 } as const;
     const { layout, control } = bench.store;
     if (samples.length === 0) {
-      this.parts.finishEmpty(shard, task.subtree);
+      this.parts.finishEmpty(shard, task.subtree, task.side);
       return { ...none, samples: 0 };
     }
     const isRevoked = (): boolean => control.isRevoked(shard);
@@ -115,11 +115,11 @@ export class Rank {
       if (isRevoked()) return revoked;
       bench.execute(stop.steps);
       if (2 * at >= program.stops.length) bench.midway?.();
-      this.parts.take(stop.pieces, shard);
+      this.parts.take(stop.pieces, shard, task.side);
       for (const part of stop.parts) this.parts.pass(part, shard, task.subtree);
     }
     const { moments, totals } = program.regions;
-    bench.store.moments(shard).set(bench.arena.float64(moments, 2 * layout.batchNormChannels));
+    bench.store.moments(shard, task.side).set(bench.arena.float64(moments, 2 * layout.batchNormChannels));
     const [lossSum = Number.NaN, correct = 0] = bench.arena.float64(totals, 2);
     return {
       kind: 'shard',

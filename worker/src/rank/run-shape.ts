@@ -3,6 +3,7 @@ import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { treeSumScratchBytes } from '@lockstep/shared/kernels/reduction.ts';
 import type { CompileOptions } from '@lockstep/shared/model/compilation.ts';
 import { compileProgram, largestArenaBytes } from '@lockstep/shared/model/compile.ts';
+import { gradientParts } from '@lockstep/shared/model/gradient-parts.ts';
 import type { Layout } from '@lockstep/shared/model/layout.ts';
 import { align } from '@lockstep/shared/model/memory-plan.ts';
 import { inferShapes } from '@lockstep/shared/model/shapes.ts';
@@ -12,6 +13,7 @@ import { shardSizes } from '@lockstep/shared/plan/batch-plan.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset, SplitName } from '../data/dataset.ts';
 import { pairChunkCount } from './pair-states.ts';
+import { updateUnits } from './round-order.ts';
 import { chunkFloats, type StoreShape } from './store.ts';
 
 /** Images that one evaluation task takes: large enough to be fast, small enough for the arena. */
@@ -120,7 +122,13 @@ export function storeShapeOf(
     ranks: use.ranks,
     scratchBytes: treeSumScratchBytes(chunkFloats),
     outboxes: use.outboxes ?? 0,
-    ...(use.sharedSlots === true ? { pairChunks: pairChunkCount(layout), roundSamples: batchSize } : {}),
+    ...(use.sharedSlots === true
+      ? {
+          pairChunks: pairChunkCount(layout),
+          roundSamples: batchSize,
+          roundUnits: updateUnits(gradientParts(layout)).length,
+        }
+      : {}),
   };
 }
 

@@ -87,7 +87,7 @@ export class SliceSums {
     // Sums are read, weights and state are read and written.
     const streams = covers.length + 2 * (1 + layout.optimizer[side].length);
     this.bench.account('reduction', begun, 'sum and update', 4 * streams * (task.to - task.from));
-    return { kind: 'slice', notFinite, seconds: (performance.now() - begun) / 1000 };
+    return { kind: 'slice', notFinite };
   }
 
   /** Sums a subtree's slots into its outbox. @returns how many of the sums are NaN or infinite */

@@ -41,8 +41,9 @@ export interface StoreShape {
   readonly outboxes?: number;
   /** Where two shards share a slot (`pair-states.ts`): chunks of it. Absent: every shard has a slot of its own. */
   readonly pairChunks?: number;
-  /** Where ranks help themselves to the shards of a step: its samples, at most. Absent: they are given them. */
+  /** Where ranks help themselves to a step: its samples, and units of its update, at most. Absent: they are told what to do. */
   readonly roundSamples?: number;
+  readonly roundUnits?: number;
 }
 
 /** Byte offsets. Plain data, so that it can be posted to threads. */
@@ -57,15 +58,18 @@ export interface StoreLayout extends StoreShape {
    */
   readonly slots: number;
   readonly slotBytes: number;
-  /** Shared slots only. int32 `[pairs][pairChunks]`: states of chunks. */
-  readonly pairWords: number;
+  /** Shared slots only. int32 `[pairs][pairChunks]`: states of chunks, by the side that the step reads. */
+  readonly pairWords: readonly [number, number];
   /** float32 `[shardsPerStep][pairChunkFloats]`: sums on their way into a slot. */
   readonly journals: number;
   /** For each rank: a chunk, the order of summation, the tree's scratch. */
   readonly pairScratch: number;
   readonly pairScratchBytes: number;
-  /** float64 `[shardsPerStep][batchNormChannels][2]`. */
-  readonly moments: number;
+  /**
+   * float64 `[shardsPerStep][batchNormChannels][2]`, by the side that the step reads: where ranks go on to the next step
+   * before this one is committed, each has its own.
+   */
+  readonly moments: readonly [number, number];
   readonly momentsBytes: number;
   /** float64 `[shardsPerStep][batchNormChannels][2]`: the sums of backward batch-norms, in mode `sync`. */
   readonly sums: number;
@@ -76,8 +80,8 @@ export interface StoreLayout extends StoreShape {
   /** int32: see `StoreControl`. */
   readonly control: number;
   readonly controlWords: number;
-  /** int32: see `RoundBoard`. */
-  readonly round: number;
+  /** int32: see `RoundBoard`, by the side that the step reads. */
+  readonly round: readonly [number, number];
   readonly roundWords: number;
   /** For each rank, then for the main thread: a summed chunk, the order of summation, the tree's scratch. */
   readonly scratch: number;
@@ -109,20 +113,25 @@ export function layOutStore(shape: StoreShape): StoreLayout {
   const isPaired = pairChunks !== undefined;
   const slotCount = isPaired ? Math.ceil(shape.shardsPerStep / 2) : shape.shardsPerStep;
   const slots = place(slotBytes * (slotCount + (shape.inboxes ?? 0)));
-  const pairWords = place(isPaired ? 4 * pairChunks * slotCount : 0);
+  // Ranks that help themselves may be a step ahead of the commit.
+  const bySide = (bytes: number): readonly [number, number] => {
+    const at = place(bytes);
+    return [at, isPaired ? place(bytes) : at];
+  };
+  const pairWords = bySide(isPaired ? 4 * pairChunks * slotCount : 0);
   const journals = place(isPaired ? 4 * pairChunkFloats * shape.shardsPerStep : 0);
   const pairScratchBytes = 4 * pairChunkFloats + pairScheduleBytes + align(shape.scratchBytes);
   const pairScratch = place(isPaired ? pairScratchBytes * shape.ranks : 0);
   const momentsBytes = align(16 * shape.batchNormChannels);
-  const moments = place(momentsBytes * shape.shardsPerStep);
+  const moments = bySide(momentsBytes * shape.shardsPerStep);
   const sums = place(momentsBytes * shape.shardsPerStep);
   const batchTotals = place(32 * shape.batchNormChannels);
   const outboxes = shape.outboxes ?? 0;
   const outbox = place(slotBytes * outboxes);
   const controlWords = controlWordCount(shape.shardsPerStep, outboxes);
   const control = place(4 * controlWords);
-  const roundWords = roundWordCount(shape.shardsPerStep, shape.roundSamples ?? 0);
-  const round = place(4 * roundWords);
+  const roundWords = roundWordCount(shape.shardsPerStep, shape.roundUnits ?? 0, shape.roundSamples ?? 0);
+  const round = bySide(4 * roundWords);
   const rankScratchBytes =
     align(4 * chunkFloats) + scheduleBytes(shape.shardsPerStep) + align(shape.scratchBytes);
   const scratch = place(rankScratchBytes * (shape.ranks + 1));
@@ -187,10 +196,10 @@ export class Store {
     return this.arena.float32(slots + slotOf(this.layout, index) * slotBytes, parameterCount);
   }
 
-  /** States of the chunks of the slot that a shard shares with its neighbour. */
-  pairWords(shard: number): Int32Array<SharedArrayBuffer> {
+  /** States of the chunks of the slot that a shard shares with its neighbour, in a step that reads this side. */
+  pairWords(shard: number, side: Side): Int32Array<SharedArrayBuffer> {
     const { pairWords, pairChunks = 0 } = this.layout;
-    return this.arena.int32(pairWords + 4 * (shard >> 1) * pairChunks, pairChunks);
+    return this.arena.int32(pairWords[side] + 4 * (shard >> 1) * pairChunks, pairChunks);
   }
 
   /** A shard's sum with its neighbour on its way into their slot, float32 `[pairChunkFloats]`. */
@@ -198,9 +207,9 @@ export class Store {
     return this.arena.float32(this.layout.journals + 4 * pairChunkFloats * shard, pairChunkFloats);
   }
 
-  /** The moments of a shard, float64 `[batchNormChannels][2]`. */
-  moments(shard: number): Float64Array<SharedArrayBuffer> {
-    const offset = this.layout.moments + shard * this.layout.momentsBytes;
+  /** The moments of a shard, float64 `[batchNormChannels][2]`. @param side that its step reads, where two may be under way */
+  moments(shard: number, side: Side = 0): Float64Array<SharedArrayBuffer> {
+    const offset = this.layout.moments[side] + shard * this.layout.momentsBytes;
     return this.arena.float64(offset, 2 * this.layout.batchNormChannels);
   }
 

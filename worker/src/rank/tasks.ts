@@ -68,27 +68,24 @@ export interface SyncReport {
 }
 
 /**
- * Take part in a step of a local run: shards from the round's board while there are any, then what can be updated while
- * others still compute theirs.
+ * Take part in a step that lies open on the board of a side: shards while there are any, then what can be updated while
+ * others still compute theirs. Then in those that follow, as long as they are open in time.
  */
 export interface RoundTask {
   readonly kind: 'round';
+  /** The first step. Another one that lies open there by the time the task arrives may not be begun yet. */
   readonly step: number;
+  /** That the first step reads. */
   readonly side: Side;
-  readonly epoch: number;
   /** Names whoever takes part: what was taken by one that is lost can be told from the rest. */
   readonly seat: number;
-  /** The update, whatever its range; null: none. */
-  readonly update: SliceTask | null;
 }
 
+/** What came of shards and updates stands on the boards. */
 export interface RoundReport {
   readonly kind: 'round';
-  /** That this rank computed. */
-  readonly shards: readonly ShardReport[];
-  /** Of what this rank updated: gradients that are NaN or infinite, time, floats. */
-  readonly notFinite: number;
-  readonly seconds: number;
+  /** Steps that the rank took part in, and floats that it updated in them. */
+  readonly rounds: number;
   readonly floats: number;
 }
 
@@ -131,7 +128,6 @@ export interface SliceReport {
   readonly kind: 'slice';
   /** Gradients of the slice that are NaN or infinite after the summation. */
   readonly notFinite: number;
-  readonly seconds: number;
 }
 
 /** Forward pass with running statistics over consecutive samples. */

@@ -97,10 +97,12 @@ export class Workbench {
     if (this.preparedFor === program.mode && this.isLoaded(step, side)) return;
     // Before the copy: weights that are published meanwhile count as newer than it.
     this.loadedPublication = this.store.control.publication(side);
-    const { regions, layout } = program;
-    this.arena.float32(regions.weights, layout.totalCount).set(this.store.weights(side));
+    const { regions, layout, mode } = program;
+    // Training needs no running statistics, and the main thread may be at those of the step before.
+    const count = mode === 'train' ? layout.parameterCount : layout.totalCount;
+    this.arena.float32(regions.weights, count).set(this.store.weights(side).subarray(0, count));
     const dtype = dtypeCodes[this.setup.recipe.wireDtype];
-    this.kernels.roundFloats(regions.weights, layout.totalCount, dtype, regions.weights);
+    this.kernels.roundFloats(regions.weights, count, dtype, regions.weights);
     this.execute(program.prepare);
     this.loadedStep = step;
     this.preparedFor = program.mode;
