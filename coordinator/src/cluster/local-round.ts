@@ -139,8 +139,7 @@ export class LocalRound {
   private send(): void {
     for (let seat = 0; seat < this.pool.size; seat++) {
       if (this.seated.has(seat) || this.roundFor(seat) === null) continue;
-      const back = this.sit(seat).finally(() => this.seated.delete(seat));
-      this.seated.set(seat, back);
+      this.seated.set(seat, this.sit(seat));
     }
   }
 
@@ -159,6 +158,8 @@ export class LocalRound {
       const outcome = await this.pool.run({ kind: 'round', step: round.step, side: round.side, seat });
       if (!outcome.ok) this.lose(seat, outcome.reason);
     }
+    // In the same breath as the last look: whoever opens a round afterwards finds the seat empty.
+    this.seated.delete(seat);
   }
 
   /** What a lost rank had is anybody's. */
