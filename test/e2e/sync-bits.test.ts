@@ -61,8 +61,8 @@ for (const given of cases) {
       if (step === 2) await fail(0, 1);
     });
     t.is(disturbed.sha256, sha256);
-    // With what each was at, what it had in hand.
-    t.true(disturbed.lost >= 3 && disturbed.lost <= 3 * tasksPerRank, `${disturbed.lost} lost`);
+    // A rank hears of it between two tasks, so two drills may fall together; with what each was at, what it had in hand.
+    t.true(disturbed.lost >= 1 && disturbed.lost <= 3 * tasksPerRank, `${disturbed.lost} lost`);
   });
 }
 

@@ -16,7 +16,7 @@ const lenet: readonly [Recipe, Dataset] = [
   parseRecipe({ ...common, model: 'lenet5', optimizer: 'sgd' }),
   smallDataset(33, 28),
 ];
-const lastStep = 4;
+const lastStep = 8;
 
 /** The hash that one rank, in this thread and without faults, arrives at. */
 async function expectedHash([recipe, dataset]: readonly [Recipe, Dataset]): Promise<string> {
@@ -84,7 +84,7 @@ test.serial('several faults in a row, and both ranks at once', async (t) => {
   });
   t.is(hash, await expectedHash(resnet));
   // A rank hears of it when it is between two tasks, and some of these then fall together.
-  t.true(lost.length >= 3, `${lost.length} lost`);
+  t.true(lost.length >= 2, `${lost.length} lost`);
 });
 
 test.serial('a single thread that dies is replaced while everybody waits', async (t) => {
@@ -92,7 +92,7 @@ test.serial('a single thread that dies is replaced while everybody waits', async
     if (step < 3) await pool.failNext(0, step === 1 ? 'throw' : 'exit');
   });
   t.is(hash, await expectedHash(resnet));
-  t.true(lost.length >= 2, `${lost.length} lost`);
+  t.true(lost.length >= 1, `${lost.length} lost`);
 });
 
 for (const fault of ['throw', 'exit'] as const) {
