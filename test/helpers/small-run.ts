@@ -106,19 +106,24 @@ export async function failNext({ pool }: Session, how: Fault, ...ranks: readonly
   await Promise.all(ranks.map((index) => pool.failNext(index, how)));
 }
 
-/** Runs steps up to `lastStep`; returns what was committed. */
+/**
+ * Runs steps up to `lastStep`; returns what was committed.
+ *
+ * @param rests ranks come back after every step, so that each hears of a drill before its next one
+ */
 export async function steps(
   recipe: Recipe,
   dataset: Dataset,
   run: { readonly truth: Truth; readonly workforce: Workforce },
   lastStep: number,
   afterCommit: (committed: CommittedStep) => Promise<void> = async () => {},
+  rests = false,
 ): Promise<CommittedStep[]> {
   const committed: CommittedStep[] = [];
   const { truth, workforce } = run;
   const signal = new AbortController().signal;
   await runSteps(
-    { recipe, trainCount: dataset.train.count, lastStep, workforce, truth, signal },
+    { recipe, trainCount: dataset.train.count, lastStep, workforce, truth, signal, restsAfter: () => rests },
     async (step) => {
       committed.push(step);
       await afterCommit(step);

@@ -16,7 +16,7 @@ const lenet: readonly [Recipe, Dataset] = [
   parseRecipe({ ...common, model: 'lenet5', optimizer: 'sgd' }),
   smallDataset(33, 28),
 ];
-const lastStep = 8;
+const lastStep = 4;
 
 /** The hash that one rank, in this thread and without faults, arrives at. */
 async function expectedHash([recipe, dataset]: readonly [Recipe, Dataset]): Promise<string> {
@@ -32,12 +32,14 @@ async function disturbedRun(
   [recipe, dataset]: readonly [Recipe, Dataset],
   threads: number,
   disturb: (session: Session, step: number) => Promise<void>,
+  rests = true,
 ): Promise<{ hash: string; lost: Lost[] }> {
   const lost: Lost[] = [];
   const session = await threadedRun(recipe, dataset, threads, (...what) => void lost.push(what));
   try {
     await disturb(session, 0);
-    await steps(recipe, dataset, session, lastStep, async ({ plan }) => disturb(session, plan.step + 1));
+    const drill = ({ plan }: { plan: { step: number } }): Promise<void> => disturb(session, plan.step + 1);
+    await steps(recipe, dataset, session, lastStep, drill, rests);
     return { hash: session.truth.weightsSha256(), lost };
   } finally {
     await session.close();
@@ -48,7 +50,7 @@ test.serial('one, two and three threads give the bits of one rank alone', async 
   for (const run of [resnet, lenet]) {
     const expected = await expectedHash(run);
     for (const threads of [1, 2, 3]) {
-      const { hash, lost } = await disturbedRun(run, threads, async () => {});
+      const { hash, lost } = await disturbedRun(run, threads, async () => {}, false);
       t.is(hash, expected, `${run[0].model} on ${threads}`);
       t.deepEqual(lost, []);
     }
@@ -83,8 +85,7 @@ test.serial('several faults in a row, and both ranks at once', async (t) => {
     if (step === 3) await failNext(session, 'exit', 1);
   });
   t.is(hash, await expectedHash(resnet));
-  // A rank hears of it when it is between two tasks, and some of these then fall together.
-  t.true(lost.length >= 2, `${lost.length} lost`);
+  t.true(lost.length >= 5, `${lost.length} lost`);
 });
 
 test.serial('a single thread that dies is replaced while everybody waits', async (t) => {
@@ -92,7 +93,7 @@ test.serial('a single thread that dies is replaced while everybody waits', async
     if (step < 3) await pool.failNext(0, step === 1 ? 'throw' : 'exit');
   });
   t.is(hash, await expectedHash(resnet));
-  t.true(lost.length >= 1, `${lost.length} lost`);
+  t.is(lost.length, 3);
 });
 
 for (const fault of ['throw', 'exit'] as const) {
@@ -110,8 +111,10 @@ for (const fault of ['throw', 'exit'] as const) {
           nodes: 1,
           publish: workforce.publish.bind(workforce),
           gathered: workforce.gathered.bind(workforce),
-          computeShards: (tasks: Parameters<typeof workforce.computeShards>[0]) =>
-            workforce.computeShards(tasks),
+          computeShards: async (tasks: Parameters<typeof workforce.computeShards>[0]) => {
+            await failNext(session, 'exit-midway', 0);
+            return workforce.computeShards(tasks);
+          },
           updateSlices: async (tasks: Parameters<typeof workforce.updateSlices>[0]) => {
             await failNext(session, fault, truth.step % 2);
             return workforce.updateSlices(tasks);
@@ -122,8 +125,8 @@ for (const fault of ['throw', 'exit'] as const) {
         await steps(recipe, dataset, { truth, workforce: disturbed }, lastStep);
         t.is(truth.weightsSha256(), await expectedHash(resnet));
         const slices = lost.filter(([task]) => task === 'slice');
-        t.is(slices.length, lastStep);
-        t.true(slices.every(([, shard]) => shard === null));
+        t.true(slices.length > 0 && slices.every(([, shard]) => shard === null));
+        t.true(lost.some(([task]) => task === 'shard'));
       } finally {
         await session.close();
       }
