@@ -57,20 +57,25 @@ export async function runSteps(
   workforce.publish(truth.step, truth.side);
   if (truth.step < lastStep) await workforce.gathered(signal);
   let order = orderOf(run, truth);
-  let isBegun = false;
-  while (truth.step < lastStep && (isBegun || !signal.aborted)) {
-    const begun = performance.now();
-    const underWay = runStep(run, order);
+  let current: StepUnderWay | null = null;
+  while (truth.step < lastStep && (current !== null || !signal.aborted)) {
+    const { begun, computed }: StepUnderWay = current ?? begin(run, order);
     // While ranks compute, so that none of them waits for it: they may begin with the next step before this one is
     // committed, since it reads what this one writes and writes what this one has read.
     const steps = truth.step + 1;
-    order = orderOf(run, { step: steps, updates: truth.updates + 1, side: otherSide(truth.side) });
-    const mayBegin = steps < lastStep && !signal.aborted && run.restsAfter?.(steps) !== true;
-    isBegun = mayBegin && workforce.foresee?.(order.tasks, order.updateOf) === true;
-    const committed = await underWay;
+    const next = orderOf(run, { step: steps, updates: truth.updates + 1, side: otherSide(truth.side) });
+    const goesOn = steps < lastStep && run.restsAfter?.(steps) !== true;
+    const isBegun = goesOn && !signal.aborted && workforce.foresee?.(next.tasks, next.updateOf) === true;
+    const shards = await computed;
     // Nobody is left to compute, and the user does not want to wait for somebody.
-    if (committed === null) return;
-    await afterCommit({ ...committed, seconds: (performance.now() - begun) / 1000 });
+    if (shards === null) return;
+    const committed = await commitStep(run, order, shards);
+    const seconds = (performance.now() - begun) / 1000;
+    order = next;
+    current = goesOn && (isBegun || !signal.aborted) ? begin(run, order) : null;
+    // Weights down, behind the work: who knows what it is to compute loads the images meanwhile.
+    workforce.publish(truth.step, truth.side);
+    await afterCommit({ ...committed, seconds });
   }
 }
 
@@ -107,16 +112,30 @@ function orderOf(run: Run, { step, updates, side }: Pick<Truth, 'step' | 'update
   };
 }
 
-/** One step: compute, reduce, commit. */
-async function runStep(run: Run, order: StepOrder): Promise<Omit<CommittedStep, 'seconds'> | null> {
-  const { recipe, workforce, truth } = run;
-  const { plan, tasks, updateOf } = order;
+/** A step that is being computed. */
+interface StepUnderWay {
+  /** Milliseconds of `performance.now()`. */
+  readonly begun: number;
+  /** What came of its shards; null when nobody is left to compute them. */
+  readonly computed: Promise<ShardReport[] | null>;
+}
 
-  // Assign, weights down, load, forward, loss, backward, gradients up: any rank may compute any shard. A range that has
-  // come from all shards may be updated, and be on its way down, while backward still works on the others.
-  const shards = await workforce.computeShards(tasks, { updateOf, signal: run.signal });
-  if (shards === null) return null;
+/**
+ * Assign, load, forward, loss, backward, gradients up: any rank may compute any shard. A range that has come from all shards may be updated, and be on its way down, while backward still works on the others.
+ */
+function begin({ workforce, signal }: Run, { tasks, updateOf }: StepOrder): StepUnderWay {
+  const computed = workforce.computeShards(tasks, { updateOf, signal });
+  // Whoever awaits it sees why; until then something else may fail.
+  computed.catch(() => {});
+  return { begun: performance.now(), computed };
+}
 
+/** Of a step whose shards are there: reduce, commit. */
+async function commitStep(
+  { recipe, workforce, truth }: Run,
+  { plan, learningRate: rate, updateOf }: StepOrder,
+  shards: readonly ShardReport[],
+): Promise<Omit<CommittedStep, 'seconds'>> {
   // Reduce and update what is left, slice by slice, from one side of the store to the other.
   const slices = await workforce.updateSlices(
     cutSlices(truth.layout.parameterCount, workforce.ranks, chunkFloats).map((slice) =>
@@ -128,10 +147,7 @@ async function runStep(run: Run, order: StepOrder): Promise<Omit<CommittedStep, 
   const decision = decideCommit(plan, shards, slices);
   if (!decision.commit) throw refused(plan.step, decision);
   truth.commit(plan, recipe, workforce.covers ?? plan.shards.map((_, from) => ({ from, width: 1 })));
-
-  // Weights down: on their way while metrics and checkpoints are written and the next batch is loaded.
-  workforce.publish(truth.step, truth.side);
-  return { plan, shards, learningRate: order.learningRate, decision };
+  return { plan, shards, learningRate: rate, decision };
 }
 
 function refused(step: number, decision: CommitDecision): LockstepError {

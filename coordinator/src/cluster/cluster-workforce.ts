@@ -73,6 +73,7 @@ export class ClusterWorkforce implements Workforce {
       onDelivery: (delivery) => this.settlement.deliver(delivery),
       onPoint: (work, subtree, point, values) => this.settlement.takePoint(work, subtree, point, values),
       onFailure: (work, cause, reason) => this.settlement.fail(work, cause, reason),
+      onProgress: () => this.distribution.distribute(),
     };
     this.local = setup.sync
       ? new LocalSyncMember(setup.host, this.memberEvents)

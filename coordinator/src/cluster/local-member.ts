@@ -63,6 +63,10 @@ export class LocalMember implements Member {
     return shardCount(work.subtrees) - this.waiting.filter((job) => job.work === work).length;
   }
 
+  ask(): boolean {
+    return true;
+  }
+
   takeBack(work: Work): boolean {
     const before = this.waiting.length;
     this.waiting = this.waiting.filter((job) => job.work !== work);

@@ -72,9 +72,9 @@ export class MemberRecord {
     this.movedAt = now;
   }
 
-  /** It has begun a shard. */
-  progressed(now: number): void {
-    this.movedAt = now;
+  /** It began a shard at `then`. */
+  progressed(then: number): void {
+    this.movedAt = Math.max(this.movedAt, then);
   }
 
   /** Since it last began or delivered a shard; infinite before the first one. */

@@ -41,6 +41,8 @@ export interface MemberEvents {
   /** Batch-norm mode `sync`: what a subtree adds to a point. */
   readonly onPoint: (work: Work, subtree: Subtree, point: number, values: Float64Array) => void;
   readonly onFailure: (work: Work, cause: FailureCause, reason: string) => void;
+  /** Somebody who was asked has told how far it is. */
+  readonly onProgress: () => void;
 }
 
 /** What becomes of a piece of an evaluation. */
@@ -74,8 +76,14 @@ export interface Member {
   give(work: Work, samplesOf: (shard: number) => number): void;
   /** Batch-norm mode `sync`: the whole batch at a point. */
   total(step: number, point: PointTotal): void;
-  /** How many shards of work, in its order, its ranks have begun. */
+  /** How many shards of work, in its order, its ranks have begun, as far as is known here. */
   begunOf(work: Work): number;
+  /**
+   * Asks how far it is with work, unless that is known or has been asked.
+   *
+   * @param now milliseconds @returns whether `begunOf` is as good as it gets
+   */
+  ask(work: Work, now: number): boolean;
   /** Takes work back. @returns false when it has been begun here and will be finished */
   takeBack(work: Work, reason: string): boolean;
 }

@@ -2,7 +2,7 @@
 import type { ErrorCode } from '@lockstep/shared/base/errors.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { NodeMessage, NodeToCoordinator } from '@lockstep/shared/protocol/messages.ts';
-import { noteAssigned, noteHashAsked, noteRevoked } from '@lockstep/shared/protocol/node-guard.ts';
+import { noteAsked, noteAssigned, noteHashAsked, noteRevoked } from '@lockstep/shared/protocol/node-guard.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import { syncPointCount } from '@lockstep/shared/protocol/terms.ts';
 import type { Store } from '@lockstep/worker/rank/store.ts';
@@ -16,6 +16,7 @@ import { NodeEvaluations } from './node-evaluations.ts';
 import { decideDivergence } from './presence.ts';
 import { Traffic } from './traffic.ts';
 import type { WeightsBroadcast, WeightsFrame } from './weights-broadcast.ts';
+import { WorkProgress } from './work-progress.ts';
 
 export interface NodeMemberSetup {
   readonly guest: Guest;
@@ -50,8 +51,7 @@ export class NodeMember implements Member {
   /** Pieces of the next step's weights that it has been sent, by first float. */
   private readonly ahead = new Set<number>();
   private aheadStep = -1;
-  /** Shards that its ranks have begun, by assignment. */
-  private readonly begun = new Map<number, number>();
+  private readonly progress = new WorkProgress();
   private readonly expected = new Map<number, string>();
   private divergences = 0;
 
@@ -105,7 +105,17 @@ export class NodeMember implements Member {
   }
 
   begunOf({ id }: Work): number {
-    return this.begun.get(id) ?? 0;
+    return this.progress.begunOf(id);
+  }
+
+  ask({ id: assignment }: Work, now: number): boolean {
+    const asking = this.progress.asking(assignment, now);
+    if (asking !== 'ask') return asking === 'known';
+    const { link } = this.guest;
+    this.progress.asked(assignment, now);
+    link.guard = noteAsked(link.guard, assignment);
+    link.send({ type: 'progress-request', assignment });
+    return false;
   }
 
   takeBack(work: Work, reason: string): boolean {
@@ -129,9 +139,7 @@ export class NodeMember implements Member {
       case 'subtree-done':
         return this.finish(message, payload);
       case 'progress':
-        if (!this.works.has(message.assignment)) return;
-        this.begun.set(message.assignment, message.begun);
-        return this.record.progressed(performance.now());
+        return this.takeProgress(message);
       case 'sync-part':
         return this.takePoint(message, payload);
       case 'evaluation-done':
@@ -190,6 +198,14 @@ export class NodeMember implements Member {
     if (notFinite > 0) this.drop('GRADIENT_INVALID', `${notFinite} floats of a gradient are NaN or infinite`);
   }
 
+  private takeProgress({ assignment, begun, seconds }: NodeMessage<'progress'>): void {
+    if (!this.works.has(assignment)) return;
+    const now = performance.now();
+    this.progress.answered(assignment, begun, now);
+    if (begun > 0) this.record.progressed(now - 1000 * seconds);
+    this.setup.events.onProgress();
+  }
+
   private takePoint({ assignment, subtree, point }: NodeMessage<'sync-part'>, payload: Uint8Array): void {
     const work = this.works.get(assignment);
     const tree = work?.subtrees[subtree];
@@ -220,7 +236,7 @@ export class NodeMember implements Member {
     const { store, inboxes } = this.setup;
     if (isLast) {
       this.works.delete(assignment);
-      this.begun.delete(assignment);
+      this.progress.forget(assignment);
     }
     this.setup.events.onDelivery({
       work,
@@ -236,7 +252,7 @@ export class NodeMember implements Member {
 
   private release(work: Work): void {
     this.incoming.abandon(work);
-    this.begun.delete(work.id);
+    this.progress.forget(work.id);
   }
 
   private judgeHash({ step, sha256 }: NodeMessage<'weights-hash'>): void {

@@ -158,6 +158,8 @@ export class WorkDistribution {
       });
     const theft = decideTheft(handOf(idle, current.meanSamples), busy);
     if (theft === null) return;
+    // As far as is known it has shards that it has not begun; how it is now, it is asked first.
+    if (theft.kind === 'steal' && !this.isSure(theft.victim, now)) return;
     const taken =
       theft.kind === 'copy' ? theft.shards : this.takeAway(current, theft.shards, theft.victim, theft.reason);
     if (taken.length === 0) return;
@@ -177,6 +179,13 @@ export class WorkDistribution {
       idle,
       taken.toSorted((a, b) => a - b),
     );
+  }
+
+  /** Whether it is known how far a member is with all that it has. */
+  private isSure(id: number, now: number): boolean {
+    const member = this.members.get(id) as Member;
+    // All of it is asked for at once.
+    return this.worksOf(member).filter((work) => !member.ask(work, now)).length === 0;
   }
 
   /** Takes shards back from a member; what else was in the same pieces it is given again. @returns what could be had */

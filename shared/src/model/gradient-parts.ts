@@ -9,8 +9,8 @@ import type { Step } from './program.ts';
 /** Most parts of a gradient. */
 export const largestPartCount = 8;
 
-/** Below this many floats a part costs more than it gains. */
-const smallestPart = 16_384;
+/** Below this many floats a part's messages cost main threads more than its head start saves ranks (docs/log.md). */
+const smallestPart = 65_536;
 
 /** Floats [from, to) of the flat gradient. */
 export interface GradientRange {

@@ -30,6 +30,8 @@ export interface ShardWork {
   readonly subtrees: readonly SubtreeProgress[];
   /** Shards that the node has said to have begun. */
   readonly begun: number;
+  /** A `progress-request` was sent and is not answered. */
+  readonly asked: boolean;
   readonly state: WorkState;
 }
 
@@ -65,6 +67,7 @@ export function shardWork(
       done: false,
     })),
     begun: 0,
+    asked: false,
     state: 'open',
   };
 }
@@ -90,11 +93,14 @@ export function advanceWork(
     const { begun } = message;
     if (work.kind !== 'shards' || payloadBytes > 0)
       return unchanged(drop('MESSAGE_INVALID', 'progress of an evaluation, or with a payload'));
+    if (!work.asked) return unchanged(drop('MESSAGE_UNEXPECTED', 'progress that nobody asked for'));
     const shards = shardCount(work.subtrees);
-    // Each shard is begun once: so these messages are bounded by what was asked for, too.
-    if (begun <= work.begun || begun > shards)
+    if (begun < work.begun || begun > shards)
       return unchanged(drop('MESSAGE_INVALID', `${begun} of ${shards} shards begun after ${work.begun}`));
-    return { work: { ...work, begun }, verdict: accept(`${begun} of ${shards} shards begun`) };
+    return {
+      work: { ...work, begun, asked: false },
+      verdict: accept(`${begun} of ${shards} shards begun`),
+    };
   }
   if (message.step !== work.step) {
     return unchanged(drop('GRADIENT_INVALID', `step ${message.step} in an assignment of step ${work.step}`));

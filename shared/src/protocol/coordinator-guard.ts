@@ -162,9 +162,10 @@ function judge(guard: CoordinatorGuard, message: CoordinatorToNode, payloadBytes
       };
     }
     case 'revoke':
+    case 'progress-request':
       // It may be finished here and its last message on its way: that is no error.
       if (message.assignment > guard.lastAssignment) return unexpected('of an assignment that never came');
-      return { change: {}, reason: message.reason };
+      return { change: {}, reason: `${message.type} of assignment ${message.assignment}` };
     case 'sync-total': {
       const bytes = syncPointBytes(terms, message.point);
       if (bytes === null || bytes !== payloadBytes)

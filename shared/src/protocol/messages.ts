@@ -17,7 +17,7 @@ import {
 } from './fields.ts';
 
 /** Peers of different versions refuse each other. hello, refused and frames as small never change their form. */
-export const protocolVersion = 3;
+export const protocolVersion = 4;
 
 const { assignment, step, count, positive, dtype, reason, seconds, sha256, clock, bytes } = fields;
 /** Position in the assignment's list of subtrees. */
@@ -79,8 +79,11 @@ export const nodeToCoordinator = z.discriminatedUnion('type', [
     lossSum: z.number(),
     correct: count,
   }),
-  /** How many shards of an assignment ranks have begun, in its order: what nobody has begun may go to others. */
-  z.strictObject({ type: z.literal('progress'), assignment, begun: positive }),
+  /**
+   * Answers a `progress-request`: how many shards of an assignment ranks have begun, in its order, and for how long they
+   * have been at the last of them. Not sent when its last subtree-done is.
+   */
+  z.strictObject({ type: z.literal('progress'), assignment, begun: count, seconds }),
   /** SHA-256 over the float32 weights of a step as this node computes with them (after widening). */
   z.strictObject({ type: z.literal('weights-hash'), step, sha256 }),
   /** An assignment could not be done; `not-finite`: its gradient holds a NaN or an infinity. */
@@ -159,6 +162,8 @@ export const coordinatorToNode = z.discriminatedUnion('type', [
     from: count,
     count: z.int().min(1).max(65_536),
   }),
+  /** How far is this assignment? Asked when somebody else is idle: what nobody has begun may go there. */
+  z.strictObject({ type: z.literal('progress-request'), assignment }),
   /** Stop this assignment, if it is not finished. Answered by `released`. */
   z.strictObject({ type: z.literal('revoke'), assignment, reason }),
   /** Batch-norm mode `sync`: the whole batch at one point. Payload: float64 `[channels][2]` as in sync-part. */

@@ -80,6 +80,12 @@ export function noteEvaluating(
   return withWork(guard, sent.assignment, { kind: 'evaluation', step, count, state: 'open' });
 }
 
+/** A `progress-request` was sent for open work. */
+export function noteAsked(guard: NodeGuard, assignment: number): NodeGuard {
+  const work = guard.assignments.get(assignment);
+  return work?.kind === 'shards' ? withWork(guard, assignment, { ...work, asked: true }) : guard;
+}
+
 /**
  * A `revoke` was sent, which is for open work only: what still comes for it is ignored, until the node's
  * `released`.

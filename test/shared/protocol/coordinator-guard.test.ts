@@ -162,6 +162,10 @@ test('assignments have rising numbers, real subtrees, no overlap, and a step tha
     'accept',
   );
   t.is(judge(taken.guard, { type: 'revoke', assignment: 8, reason: '' }).verdict.kind, 'drop');
+  const asked = (assignment: number): string =>
+    judge(noteFinished(taken.guard, 7), { type: 'progress-request', assignment }).verdict.kind;
+  t.is(asked(7), 'accept', 'its last word may be on its way');
+  t.is(asked(8), 'drop');
   const evaluate = { type: 'evaluate', assignment: 9, step: 5, split: 'test', from: 5, count: 5 } as const;
   t.is(judge(taken.guard, evaluate).verdict.kind, 'accept');
   t.is(judge(taken.guard, { ...evaluate, count: 6 }).verdict.kind, 'drop');

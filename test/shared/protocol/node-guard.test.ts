@@ -3,6 +3,8 @@ import type { NodeMessage } from '@lockstep/shared/protocol/messages.ts';
 import {
   judgeNodeMessage,
   judgeNodeTime,
+  type NodeGuard,
+  noteAsked,
   noteAssigned,
   noteRevoked,
 } from '@lockstep/shared/protocol/node-guard.ts';
@@ -47,20 +49,44 @@ test('a message that is missing keeps the assignment open or breaks what follows
   t.pass();
 });
 
-test('progress only grows, and never past what was given out', (t) => {
-  const guard = noteAssigned(readyGuard(), { assignment: 1, step: 5, subtrees }, samplesOf);
+test('progress is told when it is asked for, only grows, and never past what was given out', (t) => {
+  const given = noteAssigned(readyGuard(), { assignment: 1, step: 5, subtrees }, samplesOf);
   const progress = (begun: number, assignment = 1): Sent => ({
-    message: { type: 'progress', assignment, begun },
+    message: { type: 'progress', assignment, begun, seconds: 0.5 },
     payload: 0,
   });
-  const kinds = (...sent: Sent[]): string[] => play(guard, sent).kinds;
-  t.deepEqual(kinds(progress(1), progress(3), progress(6)), ['accept', 'accept', 'accept']);
-  t.deepEqual(kinds(progress(2), progress(2)), ['accept', 'drop']);
-  t.deepEqual(kinds(progress(7)), ['drop']);
-  t.deepEqual(kinds(progress(1, 2)), ['drop']);
-  t.deepEqual(kinds({ ...progress(1), payload: 8 }), ['drop']);
-  const revoked = noteRevoked(guard, 1);
-  t.deepEqual(play(revoked, [progress(1)]).kinds, ['ignore']);
+  /** Each after a question of its own. */
+  const answers = (guard: NodeGuard, ...sent: Sent[]): string[] => {
+    const kinds: string[] = [];
+    let now = guard;
+    for (const one of sent) {
+      const played = play(noteAsked(now, 1), [one]);
+      kinds.push(...played.kinds);
+      now = played.guard;
+    }
+    return kinds;
+  };
+  t.deepEqual(answers(given, progress(0), progress(1), progress(3), progress(3), progress(6)), [
+    'accept',
+    'accept',
+    'accept',
+    'accept',
+    'accept',
+  ]);
+  t.deepEqual(answers(given, progress(2), progress(1)), ['accept', 'drop']);
+  t.deepEqual(answers(given, progress(7)), ['drop']);
+  t.deepEqual(answers(given, progress(1, 2)), ['drop']);
+  t.deepEqual(answers(given, { ...progress(1), payload: 8 }), ['drop']);
+  t.deepEqual(answers(noteRevoked(given, 1), progress(1)), ['ignore']);
+  t.deepEqual(play(given, [progress(1)]).kinds, ['drop'], 'nobody asked');
+  const asked = noteAsked(given, 1);
+  t.deepEqual(
+    play(asked, [progress(1), progress(2)]).kinds,
+    ['accept', 'drop'],
+    'one answer for one question',
+  );
+  t.deepEqual(play(noteRevoked(asked, 1), [progress(1)]).kinds, ['ignore'], 'taken back before it answered');
+  t.is(noteAsked(given, 9), given, 'of an assignment that is over there is nothing to ask');
 });
 
 test('a part of another step, assignment, subtree, size, type or place is dropped', (t) => {

@@ -82,7 +82,7 @@ export const nodeMessages: fc.Arbitrary<NodeToCoordinator> = fc.oneof(
     shards: fc.array(report, { minLength: 1, maxLength: 20 }),
   }),
   toCoordinator('sync-part', { assignment, step, subtree: shard, point: shard }),
-  toCoordinator('progress', { assignment, begun: positive }),
+  toCoordinator('progress', { assignment, begun: shard, seconds }),
   toCoordinator('evaluation-done', { assignment, step, count: positive, lossSum: real, correct: shard }),
   toCoordinator('weights-hash', { step, sha256: hash }),
   toCoordinator('failed', {
@@ -155,6 +155,7 @@ export const coordinatorMessages: fc.Arbitrary<CoordinatorToNode> = fc.oneof(
     count: fc.integer({ min: 1, max: 65_536 }),
   }),
   toNode('revoke', { assignment, reason: words }),
+  toNode('progress-request', { assignment }),
   toNode('sync-total', { step, point: shard }),
   toNode('resynchronise', { step, reason: words }),
   toNode('heartbeat', { echo: fc.option(seconds) }),

@@ -77,11 +77,11 @@ class Bench {
     return assignment;
   }
 
-  /** What was told of an assignment's begun shards. */
-  progress(assignment: number): number[] {
-    return this.sent.flatMap((one) =>
-      one.type === 'progress' && one.assignment === assignment ? [one.begun ?? Number.NaN] : [],
-    );
+  /** Asks how far an assignment is. @returns shards that are begun; null when nothing is answered */
+  progress(assignment: number): number | null {
+    const before = this.sent.length;
+    this.desk.tellProgress(assignment);
+    return this.sent.slice(before).find(({ type }) => type === 'progress')?.begun ?? null;
   }
 
   async has(type: string, assignment: number): Promise<void> {
@@ -226,9 +226,12 @@ test.serial(
       const first = bench.assign(5);
       t.is(bench.desk.computing, 1);
       t.is(bench.desk.queued, shards - 1);
+      const seen = new Set([bench.progress(first)]);
+      const looking = setInterval(() => seen.add(bench.progress(first)), 1);
       const expected = await bench.done(first);
-      const begun = bench.progress(first);
-      t.deepEqual(begun, [1, 2, 3, 4], 'each shard is told of when its turn has come');
+      clearInterval(looking);
+      t.is(bench.progress(first), null, 'its last word has been sent');
+      t.deepEqual([...seen].slice(0, shards), [1, 2, 3, 4], 'each shard counts when its turn has come');
       for (const pause of [0, 1, 3, 9, 27]) {
         const other = new Bench(recipe, host);
         other.weights(5, right);

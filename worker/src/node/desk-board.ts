@@ -49,8 +49,8 @@ export class DeskBoard {
   readonly reports = new Map<number, ShardReport>();
   step = -1;
   closed = false;
-  /** Shards of the step's assignments that were begun, by assignment. */
-  private readonly begun = new Map<number, number>();
+  /** Shards of the step's assignments that were begun, by assignment, and when the last of them was. */
+  private readonly begun = new Map<number, { readonly count: number; readonly at: number }>();
   computeSeconds = 0;
   shardsDone = 0;
   samplesDone = 0;
@@ -74,12 +74,20 @@ export class DeskBoard {
     this.begun.clear();
   }
 
-  /** Tells the coordinator that shards of an assignment are begun: nobody else need take them. */
+  /** Shards of an assignment are begun: nobody else need take them. */
   noteBegun(assignment: number, count: number): void {
-    if (count === 0 || this.closed) return;
-    const begun = (this.begun.get(assignment) ?? 0) + count;
-    this.begun.set(assignment, begun);
-    this.outbox.urgent(encodeFrame({ type: 'progress', assignment, begun }));
+    if (count === 0) return;
+    this.begun.set(assignment, { count: this.begunOf(assignment) + count, at: performance.now() });
+  }
+
+  /** Tells the coordinator how far an assignment is, unless its last word is on its way. */
+  tellProgress(assignment: number): void {
+    if (this.closed || !this.open.some((open) => open.assignment === assignment)) return;
+    const at = this.begun.get(assignment)?.at;
+    const seconds = at === undefined ? 0 : (performance.now() - at) / 1000;
+    this.outbox.urgent(
+      encodeFrame({ type: 'progress', assignment, begun: this.begunOf(assignment), seconds }),
+    );
   }
 
   /** A shard is computed. */
@@ -87,6 +95,10 @@ export class DeskBoard {
     this.reports.set(report.shard, report);
     this.shardsDone += 1;
     this.samplesDone += report.samples;
+  }
+
+  private begunOf(assignment: number): number {
+    return this.begun.get(assignment)?.count ?? 0;
   }
 
   account({ loadSeconds, computeSeconds }: ShardReport): void {

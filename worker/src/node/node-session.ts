@@ -160,6 +160,8 @@ export class NodeSession {
         return this.desk?.assign(message);
       case 'evaluate':
         return this.desk?.evaluate(message);
+      case 'progress-request':
+        return this.desk?.tellProgress(message.assignment);
       case 'revoke':
         this.desk?.revoke(message.assignment);
         this.guard = noteFinished(this.guard, message.assignment);
@@ -169,7 +171,6 @@ export class NodeSession {
       case 'sync-total':
         return this.desk?.takeTotal(message, payload);
       case 'heartbeat':
-        return;
     }
   }
 

@@ -143,6 +143,11 @@ export class ShardDesk {
     this.pump();
   }
 
+  /** The coordinator asks how far it is. */
+  tellProgress(assignment: number): void {
+    this.board.tellProgress(assignment);
+  }
+
   /** Takes work back: what is not begun is not begun; what is half sent is not finished. */
   revoke(assignment: number): void {
     this.discard(assignment);
