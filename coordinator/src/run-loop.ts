@@ -54,7 +54,7 @@ export async function runSteps(
   afterCommit: (committed: CommittedStep) => Promise<void>,
 ): Promise<void> {
   const { truth, workforce, signal, lastStep } = run;
-  workforce.publish(truth.step, truth.side);
+  await workforce.publish(truth.step, truth.side);
   if (truth.step < lastStep) await workforce.gathered(signal);
   let order = orderOf(run, truth);
   let current: StepUnderWay | null = null;
@@ -74,7 +74,7 @@ export async function runSteps(
     order = next;
     current = goesOn && (isBegun || !signal.aborted) ? begin(run, order) : null;
     // Weights down, behind the work: who knows what it is to compute loads the images meanwhile.
-    workforce.publish(truth.step, truth.side);
+    await workforce.publish(truth.step, truth.side);
     await afterCommit({ ...committed, seconds });
   }
 }
@@ -121,7 +121,8 @@ interface StepUnderWay {
 }
 
 /**
- * Assign, load, forward, loss, backward, gradients up: any rank may compute any shard. A range that has come from all shards may be updated, and be on its way down, while backward still works on the others.
+ * Assign, load, forward, loss, backward, gradients up: any rank may compute any shard. A range that has come from all
+ * shards may be updated, and be on its way down, while backward still works on the others.
  */
 function begin({ workforce, signal }: Run, { tasks, updateOf }: StepOrder): StepUnderWay {
   const computed = workforce.computeShards(tasks, { updateOf, signal });

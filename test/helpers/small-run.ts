@@ -39,7 +39,7 @@ class InlineRank implements Workforce {
     return tasks.map((task) => this.rank.run(task) as ReportOf<T>);
   }
 
-  publish(): void {}
+  async publish(): Promise<void> {}
   async gathered(): Promise<void> {}
   computeShards: Workforce['computeShards'] = (tasks) => this.all(tasks);
   updateSlices: Workforce['updateSlices'] = (tasks) => this.all(tasks);
@@ -109,7 +109,8 @@ export async function failNext({ pool }: Session, how: Fault, ...ranks: readonly
 /**
  * Runs steps up to `lastStep`; returns what was committed.
  *
- * @param rests ranks come back after every step, so that each hears of a drill before its next one
+ * @param rests nothing is begun between two steps: ranks hear of a drill before the next one, and slots hold what this one
+ *   left there
  */
 export async function steps(
   recipe: Recipe,

@@ -109,7 +109,7 @@ export class ClusterWorkforce implements Workforce {
     return [...this.members.values()];
   }
 
-  publish(step: number, side: Side): void {
+  async publish(step: number, side: Side): Promise<void> {
     this.setup.onPublish(step, side);
   }
 

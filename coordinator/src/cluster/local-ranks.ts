@@ -34,7 +34,7 @@ export class LocalRanks implements Workforce {
     return this.pool.size;
   }
 
-  publish(): void {
+  async publish(): Promise<void> {
     // The ranks read the store itself.
   }
 

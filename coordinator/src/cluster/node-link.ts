@@ -55,6 +55,7 @@ export class NodeLink {
     this.address = `${raw.remoteAddress ?? '?'}:${raw.remotePort ?? 0}`;
     this.guard = openNodeGuard(limits, performance.now());
     this.outbox = new Outbox(socket, limits.partBytes);
+    this.outbox.stream = raw;
     socket.binaryType = 'nodebuffer';
     this.reading = reading;
     reading.onBytes = (count) => this.countBytes(count);

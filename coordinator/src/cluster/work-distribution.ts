@@ -104,7 +104,9 @@ export class WorkDistribution {
       this.assign(current, member, shards);
       return { node: id, name: member.name, shards: [...shards] };
     });
-    this.listen({ type: 'assigned', step: current.ledger.step + 1, members: given, reason });
+    const { step } = current.ledger;
+    // Behind what it tells of: whoever was given something waits for it.
+    queueMicrotask(() => this.listen({ type: 'assigned', step: step + 1, members: given, reason }));
   }
 
   private assign(current: StepInProgress, member: Member, shards: readonly number[]): void {

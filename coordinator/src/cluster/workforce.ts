@@ -37,8 +37,10 @@ export interface Workforce {
   /**
    * These are the weights from now on: after the first weights are in place, and after every commit. They stay
    * where they are until the next call but one.
+   *
+   * @returns settles when what can leave has left
    */
-  publish(step: number, side: Side): void;
+  publish(step: number, side: Side): Promise<void>;
   /** Waits until enough are there to begin. */
   gathered(signal: AbortSignal): Promise<void>;
   /**

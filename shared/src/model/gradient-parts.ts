@@ -11,6 +11,8 @@ export const largestPartCount = 8;
 
 /** Below this many floats a part's messages cost main threads more than its head start saves ranks (docs/log.md). */
 const smallestPart = 65_536;
+/** The last part has no head start: ranks wait for all of its way, there and back. */
+const smallestLastPart = 16_384;
 
 /** Floats [from, to) of the flat gradient. */
 export interface GradientRange {
@@ -34,19 +36,24 @@ export function gradientGroups({ parameters }: Pick<Layout, 'parameters'>): Grad
 
 /**
  * Cuts a gradient between groups. Each part takes a third of what is left: the first ones have all of the
- * backward pass to travel in, the last one none. The same for every shard size.
+ * backward pass to travel in, the last one none, so that is as small as it may be. The same for every shard size.
  */
 export function gradientParts(layout: Layout): GradientRange[] {
   const parts: GradientRange[] = [];
+  const groups = gradientGroups(layout);
   let to = layout.parameterCount;
-  for (const { from } of gradientGroups(layout).toReversed()) {
-    const size = to - from;
-    const isEnough = size >= smallestPart && 3 * size >= to && from >= smallestPart;
-    if (!isEnough || parts.length === largestPartCount - 1) continue;
+  const cut = (from: number): void => {
     parts.push({ from, to });
     to = from;
+  };
+  for (const { from } of groups.toReversed()) {
+    const size = to - from;
+    const isEnough = size >= smallestPart && 3 * size >= to && from >= 2 * smallestPart;
+    if (isEnough && parts.length < largestPartCount - 2) cut(from);
   }
-  if (to > 0 || parts.length === 0) parts.push({ from: 0, to });
+  const last = groups.find(({ from }) => from >= smallestLastPart)?.from ?? to;
+  if (to - last >= smallestPart) cut(last);
+  cut(0);
   return parts;
 }
 

@@ -55,17 +55,17 @@ test('any graph: every part is final behind its call', (t) => {
   t.pass();
 });
 
-test('ResNet-18 and ResNet-20: several parts, none so small that its message costs more than it hides', (t) => {
+test('ResNet-18 and ResNet-20: several parts, of which the last, that nothing hides, is the only small one', (t) => {
   const images = { height: 32, width: 32, channels: 3 };
   for (const [name, count, lastShare] of [
-    ['resnet18', 8, 0.15],
-    ['resnet20', 3, 0.32],
+    ['resnet18', 8, 0.01],
+    ['resnet20', 3, 0.08],
   ] as const) {
     const built = buildModel(name, { images, classes: 10, shortcut: 'B' });
     const program = compileProgram(built, 'train', 2, { batchNormEpsilon: 1e-5 });
     const { parts, layout, backward } = program;
     t.is(parts.length, count, name);
-    t.true(parts.every(({ from, to }) => to - from >= 65_536));
+    t.true(parts.slice(0, -1).every(({ from, to }) => to - from >= 65_536));
     const last = parts.at(-1);
     t.true(last !== undefined && last.to - last.from < lastShare * layout.parameterCount);
     t.is(last?.calls, backward.length);

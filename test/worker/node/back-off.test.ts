@@ -69,6 +69,19 @@ test('an outbox makes frames only while little is unsent, and takes back what it
   t.is(box.bytesSent, 33);
 });
 
+test('frames of one turn leave together, those of the next one by themselves', async (t) => {
+  const events: (string | number)[] = [];
+  const box = new Outbox({ bufferedAmount: 0, send: (bytes) => void events.push(bytes[0] as number) }, 100);
+  box.urgent(Uint8Array.from([1]));
+  box.stream = { cork: () => void events.push('cork'), uncork: () => void events.push('uncork') };
+  box.urgent(Uint8Array.from([2]));
+  box.push({ key: 'a', frame: () => Uint8Array.from([3]) });
+  await Promise.resolve();
+  box.urgent(Uint8Array.from([4]));
+  await Promise.resolve();
+  t.deepEqual(events, [1, 'cork', 2, 3, 'uncork', 'cork', 4, 'uncork']);
+});
+
 test('an outlet is free again when its last user is gone', (t) => {
   const pool = new OutletPool(1);
   t.is(pool.take(), 0);

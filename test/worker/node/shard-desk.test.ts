@@ -226,12 +226,18 @@ test.serial(
       const first = bench.assign(5);
       t.is(bench.desk.computing, 1);
       t.is(bench.desk.queued, shards - 1);
-      const seen = new Set([bench.progress(first)]);
-      const looking = setInterval(() => seen.add(bench.progress(first)), 1);
+      const seen = [bench.progress(first)];
+      const looking = setInterval(() => seen.push(bench.progress(first)), 1);
       const expected = await bench.done(first);
       clearInterval(looking);
       t.is(bench.progress(first), null, 'its last word has been sent');
-      t.deepEqual([...seen].slice(0, shards), [1, 2, 3, 4], 'each shard counts when its turn has come');
+      const told = seen.filter((begun) => begun !== null);
+      t.is(told[0], 1, 'a shard counts when its turn has come');
+      t.deepEqual(
+        told,
+        told.toSorted((a, b) => a - b),
+      );
+      t.true(Math.max(...told) <= shards);
       for (const pause of [0, 1, 3, 9, 27]) {
         const other = new Bench(recipe, host);
         other.weights(5, right);

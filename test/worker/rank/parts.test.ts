@@ -89,15 +89,28 @@ for (const dtype of ['f32', 'bf16', 'f16'] as const) {
       const found: FinishedPart[] = [];
       const all = Promise.withResolvers<void>();
       const ranges = gradientParts(layout);
+      const shards = [4, 5, 6, 7];
+      const rest = (): unknown[] => shards.map((shard) => [store.result(shard), [...store.moments(shard)]]);
+      let told: unknown[] = [];
       const stop = watchParts(store, layout, subtree.outbox, (part) => {
         found.push(part);
-        if (found.length === ranges.length) all.resolve();
+        if (found.length < ranges.length) return;
+        told = rest();
+        all.resolve();
       });
-      const shards = [4, 5, 6, 7];
       for (const shard of shards) store.control.begin(shard);
-      await Promise.all(shards.map((shard) => run(t, made, taskOf(shard, { subtree }))));
+      t.deepEqual(
+        shards.map((shard) => store.result(shard)),
+        shards.map(() => null),
+      );
+      const reports = await Promise.all(shards.map((shard) => run(t, made, taskOf(shard, { subtree }))));
       await all.promise;
       stop();
+      // With the last part all is there that is sent with it.
+      t.deepEqual(told, rest());
+      for (const { shard, lossSum, correct } of reports) {
+        t.like(store.result(shard), { shard, lossSum, correct });
+      }
       t.deepEqual(
         found,
         ranges.map(({ from, to }, part) => ({ part, from, to, notFinite: 0 })),

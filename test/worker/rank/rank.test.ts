@@ -1,4 +1,5 @@
 /** A rank's steps against ONE worker in float64: ghost batch-norm per shard, moments of the whole batch. */
+import type { CommittedStep } from '@lockstep/coordinator/run-loop.ts';
 import { planStep } from '@lockstep/shared/plan/batch-plan.ts';
 import { compileProgram } from '@lockstep/shared/model/compile.ts';
 import { runningOf } from '@lockstep/shared/model/layout.ts';
@@ -78,7 +79,7 @@ test('two steps with uneven and empty shards: gradients, weights and running sta
   const { layout, model, truth, store } = run;
   let before = truth.weights();
   let wanted = workerStep(model, before, planStep(recipe, 13, 0).shards, recipe);
-  await steps(recipe, dataset, run, 2, async ({ plan, shards }) => {
+  const compare = async ({ plan, shards }: CommittedStep): Promise<void> => {
     const step = `step ${plan.step}`;
     wanted.gradients.forEach((gradient, shard) => {
       if (!gradient) {
@@ -124,7 +125,8 @@ test('two steps with uneven and empty shards: gradients, weights and running sta
     }
     before = after;
     wanted = workerStep(model, before, planStep(recipe, 13, 1).shards, recipe);
-  });
+  };
+  await steps(recipe, dataset, run, 2, compare, true);
   t.is(truth.step, 2);
   t.plan(2 * (1 + layout.parameters.length + 2 * layout.batchNorms.length) + 8 + 1 + 1);
 });

@@ -3,6 +3,7 @@ import type { NetConnectOpts, Socket } from 'node:net';
 import { largestFrameBytes, type Limits } from '@lockstep/shared/protocol/limits.ts';
 import { WebSocket } from 'ws';
 import { FrameReading } from './frame-reading.ts';
+import { Outbox } from './outbox.ts';
 
 export interface SocketSetup {
   readonly url: string;
@@ -15,7 +16,7 @@ export interface SocketSetup {
 export function connect(
   { url, ca, limits }: SocketSetup,
   onMessage: (data: Buffer, binary: boolean) => void,
-): { readonly socket: WebSocket; readonly reading: FrameReading } {
+): { readonly socket: WebSocket; readonly reading: FrameReading; readonly outbox: Outbox } {
   const largest = largestFrameBytes(limits);
   const reading = new FrameReading({ largest, preface: true });
   const isEncrypted = url.startsWith('wss:');
@@ -34,9 +35,13 @@ export function connect(
     ...(ca === null ? {} : { ca }),
   });
   socket.binaryType = 'nodebuffer';
-  if (isEncrypted) socket.on('upgrade', ({ socket: raw }) => reading.follow(raw));
+  const outbox = new Outbox(socket, limits.partBytes);
+  socket.on('upgrade', ({ socket: raw }) => {
+    if (isEncrypted) reading.follow(raw);
+    outbox.stream = raw;
+  });
   socket.on('message', (data, binary) => onMessage(data as Buffer, binary));
-  return { socket, reading };
+  return { socket, reading, outbox };
 }
 
 /** @returns the code and advice of an error of the socket; the code is null when the network ended it */

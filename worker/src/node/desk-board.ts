@@ -90,9 +90,24 @@ export class DeskBoard {
     );
   }
 
-  /** A shard is computed. */
+  /**
+   * What a shard of the step came to; null when it is not computed. Known when its last part is, before the rank has
+   * answered: a message that nobody need wait for.
+   */
+  reportOf(shard: number): ShardReport | null {
+    const known = this.reports.get(shard);
+    if (known !== undefined) return known;
+    // Of another step, or with weights that are wrong, it is of no use.
+    const result = this.running.get(shard) === this.step ? this.setup.host.store.result(shard) : null;
+    const samples = this.planOf(this.step).shards[shard]?.length ?? 0;
+    return result === null ? null : { kind: 'shard', samples, ...result };
+  }
+
+  /** A shard is computed: told by the rank's answer, or by what it has left in the store. */
   record(report: ShardReport): void {
+    const isNew = !this.reports.has(report.shard);
     this.reports.set(report.shard, report);
+    if (!isNew) return;
     this.shardsDone += 1;
     this.samplesDone += report.samples;
   }

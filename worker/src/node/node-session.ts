@@ -26,7 +26,7 @@ import { ChunkRequests } from './chunk-requests.ts';
 import { connect, explain } from './coordinator-socket.ts';
 import type { Machine } from './fingerprints.ts';
 import type { NodeListener } from './node-events.ts';
-import { Outbox } from './outbox.ts';
+import type { Outbox } from './outbox.ts';
 import { ShardDesk } from './shard-desk.ts';
 import { agreeOn, type Workplace } from './workplace.ts';
 import { prepareWorkplace, suits } from './workplace-preparation.ts';
@@ -85,13 +85,13 @@ export class NodeSession {
     this.workplace = setup.workplace;
     this.guard = openCoordinatorGuard(setup.limits, performance.now());
     this.tickedAt = performance.now();
-    const { socket, reading } = connect(setup, (data, binary) => this.take(data, binary));
+    const { socket, reading, outbox } = connect(setup, (data, binary) => this.take(data, binary));
     reading.onBytes = () => {
       this.guard = noteCoordinatorAlive(this.guard, performance.now());
     };
     this.socket = socket;
     this.frames = reading.frames;
-    this.outbox = new Outbox(this.socket, setup.limits.partBytes);
+    this.outbox = outbox;
     this.socket.on('open', () => {
       // It has been left while it was connecting: ticking would keep the process alive.
       if (this.over) return this.socket.terminate();

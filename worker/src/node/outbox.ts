@@ -9,6 +9,12 @@ export interface Wire {
   send(bytes: Uint8Array, done: (error?: Error | null) => void): void;
 }
 
+/** A stream that keeps what is written until it is told to let go, as `net.Socket` does. */
+export interface Stream {
+  cork(): void;
+  uncork(): void;
+}
+
 export interface Outgoing {
   /** What it belongs to, so that it can be taken back: an assignment, `weights`. */
   readonly key: string;
@@ -28,7 +34,10 @@ export class Outbox {
   private busyMilliseconds = 0;
   /** When the last frame was handed to the network, or there was nothing to send. */
   private movedAt: number;
+  private isGathering = false;
   bytesSent = 0;
+  /** What the wire writes to; frames of one turn then leave together, and wake the peer once. */
+  stream: Stream | null = null;
 
   /** @param highWater unsent bytes above which frames wait */
   constructor(wire: Wire, highWater: number, now: () => number = () => performance.now()) {
@@ -89,11 +98,23 @@ export class Outbox {
     }
   }
 
+  private gather(): void {
+    const { stream } = this;
+    if (stream === null || this.isGathering) return;
+    this.isGathering = true;
+    stream.cork();
+    queueMicrotask(() => {
+      this.isGathering = false;
+      stream.uncork();
+    });
+  }
+
   private transmit(frame: Uint8Array, done?: () => void): void {
     if (this.unsent === 0) {
       this.movedAt = this.now();
       this.busySince = this.movedAt;
     }
+    this.gather();
     this.unsent += 1;
     this.bytesSent += frame.length;
     this.wire.send(frame, () => {

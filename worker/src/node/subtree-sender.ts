@@ -76,12 +76,13 @@ export class SubtreeSender {
   sendDone(open: OpenSubtree): void {
     const { assignment, index, step, subtree } = open;
     if (open.parts < this.partCount || open.sent || open.outbox === null) return;
-    const reports = shardsOf(subtree).map((shard) => this.board.reports.get(shard));
-    if (!reports.every((report) => report !== undefined)) return;
+    const reports = shardsOf(subtree).map((shard) => this.board.reportOf(shard));
+    if (!reports.every((report) => report !== null)) return;
     if (!reports.every(({ lossSum }) => Number.isFinite(lossSum))) {
       return this.events.fail(assignment, 'not-finite', `the loss of shards from ${subtree.from} on`);
     }
     open.sent = true;
+    for (const report of reports) this.board.record(report);
     const { recipe, host } = this.board.setup;
     const plan = this.board.planOf(step);
     const samplesOf = (shard: number): number => plan.shards[shard]?.length ?? 0;

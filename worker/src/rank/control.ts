@@ -28,8 +28,8 @@ const open = 0;
 const taken = 1;
 const done = 2;
 
-/** Words per shard: revoked or not, parts passed, points reached. */
-const wordsOfShard = 3;
+/** Words per shard: revoked or not, parts passed, points reached, reported or not. */
+const wordsOfShard = 4;
 /** Words per part of an outbox: its state, and how many of its sums are NaN or infinite. */
 const wordsOfPart = 2;
 
@@ -81,7 +81,7 @@ export class StoreControl {
     return Atomics.load(this.words, perShard + wordsOfShard * shard) === 1;
   }
 
-  /** Main thread, before a shard's task is given out: nothing of it is revoked, passed or reached. */
+  /** Main thread, before a shard's task is given out: nothing of it is revoked, passed, reached or reported. */
   begin(shard: number): void {
     this.words.fill(0, perShard + wordsOfShard * shard, perShard + wordsOfShard * (shard + 1));
   }
@@ -103,6 +103,15 @@ export class StoreControl {
 
   reached(shard: number): number {
     return Atomics.load(this.words, perShard + wordsOfShard * shard + 2);
+  }
+
+  /** Rank: what the shard came to stands in the store, and with it all that its last part does not hold. */
+  report(shard: number): void {
+    Atomics.store(this.words, perShard + wordsOfShard * shard + 3, 1);
+  }
+
+  isReported(shard: number): boolean {
+    return Atomics.load(this.words, perShard + wordsOfShard * shard + 3) === 1;
   }
 
   /** Main thread: totals of the points before `count` lie in the store. */

@@ -2,6 +2,7 @@
  * A rank computes shards. It owns an arena and the programs compiled for it; it knows nothing of threads, so
  * tests run it where they like.
  */
+import type { Program } from '@lockstep/shared/model/program.ts';
 import type { Model } from '@lockstep/shared/model/spec.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '../data/dataset.ts';
@@ -93,8 +94,9 @@ export class Rank {
     // Alone it would normalise by the moments of nobody.
     if (bench.setup.recipe.batchNorm === 'sync') throw new Error('in mode sync shards come in sync tasks');
     const none = { kind: 'shard', shard, lossSum: 0, correct: 0, loadSeconds: 0, computeSeconds: 0 } as const;
-    const { layout, control } = bench.store;
+    const { control } = bench.store;
     if (samples.length === 0) {
+      bench.store.putResult(none);
       this.parts.finishEmpty(shard, task.subtree, task.side);
       return { ...none, samples: 0 };
     }
@@ -111,25 +113,31 @@ export class Rank {
     const started = performance.now();
     bench.takeWeights(task.step, task.side, program);
     bench.execute(program.forward);
+    // Of the forward pass, and there before the last part is handed over: whoever sees that needs nothing else.
+    this.putMoments(program, task);
+    const [lossSum = Number.NaN, correct = 0] = bench.arena.float64(program.regions.totals, 2);
+    const loadSeconds = (loaded - begun) / 1000;
+    const resultOf = () => ({
+      ...none,
+      lossSum,
+      correct,
+      loadSeconds,
+      computeSeconds: (performance.now() - started) / 1000,
+    });
     for (const [at, stop] of program.stops.entries()) {
       if (isRevoked()) return revoked;
       bench.execute(stop.steps);
       if (2 * at >= program.stops.length) bench.midway?.();
       this.parts.take(stop.pieces, shard, task.side);
+      if (at === program.stops.length - 1) bench.store.putResult(resultOf());
       for (const part of stop.parts) this.parts.pass(part, shard, task.subtree);
     }
-    const { moments, totals } = program.regions;
-    bench.store.moments(shard, task.side).set(bench.arena.float64(moments, 2 * layout.batchNormChannels));
-    const [lossSum = Number.NaN, correct = 0] = bench.arena.float64(totals, 2);
-    return {
-      kind: 'shard',
-      shard,
-      samples: samples.length,
-      lossSum,
-      correct,
-      loadSeconds: (loaded - begun) / 1000,
-      computeSeconds: (performance.now() - started) / 1000,
-    };
+    return { ...resultOf(), samples: samples.length };
+  }
+
+  private putMoments({ regions, layout }: Program, { shard, side }: ShardTask): void {
+    const { arena, store } = this.bench;
+    store.moments(shard, side).set(arena.float64(regions.moments, 2 * layout.batchNormChannels));
   }
 
   private sumSubtree(task: SubtreeTask): SubtreeReport {

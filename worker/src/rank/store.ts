@@ -13,6 +13,7 @@ import { Arena } from '@lockstep/shared/tensor/arena.ts';
 import { controlWordCount, type Side, StoreControl } from './control.ts';
 import { pairChunkFloats } from './pair-states.ts';
 import { roundWordCount } from './round-board.ts';
+import type { ShardReport } from './tasks.ts';
 
 /** Which of the two copies. */
 export type { Side } from './control.ts';
@@ -77,6 +78,8 @@ export interface StoreLayout extends StoreShape {
   readonly batchTotals: number;
   /** float32 `[parameterCount]` each, or as many short floats: sums of subtrees, ready to be sent. */
   readonly outbox: number;
+  /** float64 `[shardsPerStep][4]`: what shards came to, for a sum that is sent. */
+  readonly results: number;
   /** int32: see `StoreControl`. */
   readonly control: number;
   readonly controlWords: number;
@@ -93,6 +96,12 @@ export interface StoreLayout extends StoreShape {
 export function scheduleBytes(shardsPerStep: number): number {
   return align(4 * (2 * shardsPerStep - 1));
 }
+
+/** Four float64. */
+const bytesOfResult = 32;
+
+/** What a shard came to, besides its gradient and moments. */
+export type ShardResult = Omit<ShardReport, 'kind' | 'samples' | 'revoked'>;
 
 /** Bytes of the order in which two shards are summed. */
 export const pairScheduleBytes = bufferAlignment;
@@ -128,6 +137,7 @@ export function layOutStore(shape: StoreShape): StoreLayout {
   const batchTotals = place(32 * shape.batchNormChannels);
   const outboxes = shape.outboxes ?? 0;
   const outbox = place(slotBytes * outboxes);
+  const results = place(outboxes === 0 ? 0 : bytesOfResult * shape.shardsPerStep);
   const controlWords = controlWordCount(shape.shardsPerStep, outboxes);
   const control = place(4 * controlWords);
   const roundWords = roundWordCount(shape.shardsPerStep, shape.roundUnits ?? 0, shape.roundSamples ?? 0);
@@ -150,6 +160,7 @@ export function layOutStore(shape: StoreShape): StoreLayout {
     sums,
     batchTotals,
     outbox,
+    results,
     control,
     controlWords,
     round,
@@ -225,9 +236,27 @@ export class Store {
     return this.arena.float64(batchTotals + which * 16 * batchNormChannels, 2 * batchNormChannels);
   }
 
+  /** Rank: writes down what a shard came to, where sums are sent. */
+  putResult({ shard, lossSum, correct, loadSeconds, computeSeconds }: ShardResult): void {
+    if ((this.layout.outboxes ?? 0) === 0) return;
+    this.resultOf(shard).set([lossSum, correct, loadSeconds, computeSeconds]);
+    this.control.report(shard);
+  }
+
+  /** What a shard came to; null when it has not told. */
+  result(shard: number): ShardResult | null {
+    if (!this.control.isReported(shard)) return null;
+    const [lossSum = Number.NaN, correct = 0, loadSeconds = 0, computeSeconds = 0] = this.resultOf(shard);
+    return { shard, lossSum, correct, loadSeconds, computeSeconds };
+  }
+
   /** Byte offset of a rank's scratch, or, behind those of all ranks, of the main thread's. */
   scratchOf(index: number): number {
     return this.layout.scratch + index * this.layout.rankScratchBytes;
+  }
+
+  private resultOf(shard: number): Float64Array<SharedArrayBuffer> {
+    return this.arena.float64(this.layout.results + bytesOfResult * shard, bytesOfResult / 8);
   }
 
   /** Floats [from, to) of a subtree's sum as they travel: `floatBytes` each. */
