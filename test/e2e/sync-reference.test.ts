@@ -1,4 +1,5 @@
 /** Mode `sync` on threads against ONE worker in float64 that holds the whole batch. */
+import type { CommittedStep } from '@lockstep/coordinator/run-loop.ts';
 import { planStep } from '@lockstep/shared/plan/batch-plan.ts';
 import { compileProgram } from '@lockstep/shared/model/compile.ts';
 import { runningOf } from '@lockstep/shared/model/layout.ts';
@@ -36,7 +37,7 @@ for (const { title, trainCount, batchSize, shardsPerStep } of batches) {
     const { store } = truth;
     const size = dataset.height * dataset.width * dataset.channels;
     let before = truth.weights();
-    await steps(recipe, dataset, session, 2, async ({ plan, shards }) => {
+    const compare = async ({ plan, shards }: CommittedStep): Promise<void> => {
       const samples = planStep(recipe, trainCount, plan.step).shards.flat();
       const options = { batchNormEpsilon: recipe.batchNormEpsilon };
       const worker = new ReferenceProgram(compileProgram(model, 'train', samples.length, options));
@@ -76,7 +77,8 @@ for (const { title, trainCount, batchSize, shardsPerStep } of batches) {
         }
       }
       before = after;
-    });
+    };
+    await steps(recipe, dataset, session, 2, compare, true);
     t.is(truth.step, 2);
     await session.close();
   });
