@@ -154,7 +154,8 @@ test.serial('threads, with ranks lost in the middle of shards: the bits of one r
       try {
         t.is(session.truth.store.layout.pairChunks, pairChunkCount(session.layout));
         await failNext(session, 'exit-midway', 0);
-        await steps(recipe, dataset, session, 3, () => failNext(session, 'exit-midway', threads - 1));
+        const drill = (): Promise<void> => failNext(session, 'exit-midway', threads - 1);
+        await steps(recipe, dataset, session, 3, drill, true);
         t.is(session.truth.weightsSha256(), alone.truth.weightsSha256(), `${shardsPerStep} on ${threads}`);
         if (threads === 1) t.true(lost > 0);
       } finally {
