@@ -63,10 +63,6 @@ export class LocalMember implements Member {
     return shardCount(work.subtrees) - this.waiting.filter((job) => job.work === work).length;
   }
 
-  ask(): boolean {
-    return true;
-  }
-
   takeBack(work: Work): boolean {
     const before = this.waiting.length;
     this.waiting = this.waiting.filter((job) => job.work !== work);

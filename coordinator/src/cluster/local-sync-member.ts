@@ -67,10 +67,6 @@ export class LocalSyncMember implements Member {
     return shardCount(work.subtrees);
   }
 
-  ask(): boolean {
-    return true;
-  }
-
   takeBack(work: Work): boolean {
     const shards = work.subtrees.flatMap(shardsOf).filter((shard) => this.works.get(shard) === work);
     for (const shard of shards) this.works.delete(shard);

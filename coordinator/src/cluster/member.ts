@@ -79,11 +79,12 @@ export interface Member {
   /** How many shards of work, in its order, its ranks have begun, as far as is known here. */
   begunOf(work: Work): number;
   /**
-   * Asks how far it is with work, unless that is known or has been asked.
+   * Asks how far it is with work, unless that is known or has been asked. Absent for the threads of this process, of which
+   * it is always known.
    *
    * @param now milliseconds @returns whether `begunOf` is as good as it gets
    */
-  ask(work: Work, now: number): boolean;
+  ask?(work: Work, now: number): boolean;
   /** Takes work back. @returns false when it has been begun here and will be finished */
   takeBack(work: Work, reason: string): boolean;
 }

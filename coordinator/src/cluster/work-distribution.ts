@@ -104,9 +104,7 @@ export class WorkDistribution {
       this.assign(current, member, shards);
       return { node: id, name: member.name, shards: [...shards] };
     });
-    const { step } = current.ledger;
-    // Behind what it tells of: whoever was given something waits for it.
-    queueMicrotask(() => this.listen({ type: 'assigned', step: step + 1, members: given, reason }));
+    this.listen({ type: 'assigned', step: current.ledger.step + 1, members: given, reason });
   }
 
   private assign(current: StepInProgress, member: Member, shards: readonly number[]): void {
@@ -186,8 +184,10 @@ export class WorkDistribution {
   /** Whether it is known how far a member is with all that it has. */
   private isSure(id: number, now: number): boolean {
     const member = this.members.get(id) as Member;
-    // All of it is asked for at once.
-    return this.worksOf(member).filter((work) => !member.ask(work, now)).length === 0;
+    // All of it is asked for at once: `every` would stop at the first answer that is missing.
+    return !this.worksOf(member)
+      .map((work) => member.ask?.(work, now) ?? true)
+      .includes(false);
   }
 
   /** Takes shards back from a member; what else was in the same pieces it is given again. @returns what could be had */

@@ -165,7 +165,7 @@ function judge(guard: CoordinatorGuard, message: CoordinatorToNode, payloadBytes
     case 'progress-request':
       // It may be finished here and its last message on its way: that is no error.
       if (message.assignment > guard.lastAssignment) return unexpected('of an assignment that never came');
-      return { change: {}, reason: `${message.type} of assignment ${message.assignment}` };
+      return { change: {}, reason: message.type === 'revoke' ? message.reason : 'somebody is idle' };
     case 'sync-total': {
       const bytes = syncPointBytes(terms, message.point);
       if (bytes === null || bytes !== payloadBytes)
