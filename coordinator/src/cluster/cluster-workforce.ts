@@ -22,8 +22,9 @@ import { LocalSyncMember } from './local-sync-member.ts';
 import { LocalRanks } from './local-ranks.ts';
 import { EarlyUpdates } from './early-updates.ts';
 import type { Member, MemberEvents } from './member.ts';
+import { endStep } from './member-record.ts';
 import { decideGoingOn, decideStart } from './presence.ts';
-import { beginStep, planOf } from './step-in-progress.ts';
+import { beginStep, groundOf, planOf } from './step-in-progress.ts';
 import { WorkDistribution } from './work-distribution.ts';
 import { WorkSettlement } from './work-settlement.ts';
 import type { LostListener, StepOptions, Workforce } from './workforce.ts';
@@ -60,6 +61,8 @@ export class ClusterWorkforce implements Workforce {
   private readonly settlement: WorkSettlement;
   private changed = Promise.withResolvers<void>();
   private evaluation: EvaluationRound | null = null;
+  /** Of the step that comes next, as far as it is known. */
+  private next: readonly ShardTask[] | null = null;
   /** Of the step that was computed last. */
   covers: readonly Cover[] = [];
 
@@ -142,7 +145,7 @@ export class ClusterWorkforce implements Workforce {
 
   /** What a member has is worth nothing; it stays. */
   discard(member: Member, reason: string): void {
-    for (const work of this.distribution.worksOf(member)) member.takeBack(work, reason);
+    for (const work of this.distribution.allWorksOf(member)) member.takeBack(work, reason);
     this.distribution.forget(member, reason);
     this.evaluation?.forget(member.id, reason, true);
     this.distribution.distribute();
@@ -165,16 +168,23 @@ export class ClusterWorkforce implements Workforce {
       blocks,
       updateOf: updateOf ?? null,
       run: (task) => this.updateBlock(task),
-      onUpdated,
+      onUpdated: (range) => {
+        onUpdated(range);
+        // With the first new weights, so that it wakes nobody who is not woken anyway.
+        if (this.next !== null) this.distribution.giveAhead(this.next);
+      },
     });
-    const current = beginStep(tasks, this.setup.sync, this.setup.host, this.local, early);
+    const ahead = this.distribution.takeAhead(tasks[0]?.step ?? 0);
+    const layout = this.setup.sync ? this.setup.host.layout : null;
+    const current = beginStep(ahead?.ground ?? groundOf(tasks, layout, this.local), early);
+    ahead?.begin(performance.now());
     this.local.begin(planOf(tasks), tasks[0]?.side ?? 0);
     const stop = (): void => {
       if (!decideGoingOn(this.nodeCount, this.ownThreads).go) current.done.resolve(false);
     };
     signal?.addEventListener('abort', stop);
     this.distribution.current = current;
-    this.settlement.begin(current);
+    this.settlement.begin(current, ahead?.take() ?? []);
     try {
       this.distribution.distribute();
       if (signal?.aborted) stop();
@@ -184,12 +194,19 @@ export class ClusterWorkforce implements Workforce {
       return complete ? current.ledger.results() : null;
     } finally {
       signal?.removeEventListener('abort', stop);
+      this.next = null;
       this.distribution.current = null;
       for (const work of current.ledger.works.values()) work.member.takeBack(work, 'the step is complete');
-      for (const member of this.members.values()) member.record.stepOver();
+      endStep([...this.members.values()].map(({ record }) => record));
       // A thread that still computes a shard that came from elsewhere must not write into the next step's slot.
       await this.local.settled();
     }
+  }
+
+  foresee(tasks: readonly ShardTask[]): boolean {
+    this.next = tasks;
+    // What is given out ahead can be taken back.
+    return false;
   }
 
   async updateSlices(tasks: readonly SliceTask[]): Promise<SliceReport[]> {
@@ -199,6 +216,7 @@ export class ClusterWorkforce implements Workforce {
 
   async evaluate(tasks: readonly EvaluationTask[], onDone: () => void): Promise<EvaluationReport[]> {
     const { own, distribution } = this;
+    distribution.withdrawAhead('an evaluation comes first');
     const step = tasks[0]?.step ?? 0;
     this.evaluation = new EvaluationRound({
       tasks,

@@ -179,6 +179,7 @@ function withClose(workforce: ClusterWorkforce, close: Workforce['close']): Work
     publish: (step, side) => workforce.publish(step, side),
     gathered: (signal) => workforce.gathered(signal),
     computeShards: (...step) => workforce.computeShards(...step),
+    foresee: (tasks) => workforce.foresee(tasks),
     updateSlices: (tasks) => workforce.updateSlices(tasks),
     evaluate: (tasks, onDone) => workforce.evaluate(tasks, onDone),
     close,

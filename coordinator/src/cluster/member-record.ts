@@ -12,6 +12,9 @@ const trust = 2;
 /** Share of a new measurement. */
 const smoothing = 0.35;
 
+/** A shard counts as computed while everybody worked when it ended no later than this many times the time until then. */
+const slack = 1.1;
+
 /**
  * Steps without work after which a member is tried again: what it is thought to be may come from a moment in which its
  * machine was busy with something else. Doubled with every trial that did not lead to more work.
@@ -31,9 +34,8 @@ export class MemberRecord {
   private perRank: number | null = null;
   private readonly guess: number | null;
   private startedAt: number | null = null;
-  private stepShards = 0;
-  private stepSamples = 0;
-  private stepSeconds = 0;
+  /** Shards of this step, in the order in which they were computed. */
+  private readonly delivery: { readonly samples: number; readonly seconds: number }[] = [];
   private doneAt = 0;
   private movedAt = Number.NEGATIVE_INFINITY;
   /** Steps in a row in which it was given nothing; infinite before the first work. */
@@ -63,11 +65,9 @@ export class MemberRecord {
 
   /** A shard was delivered. @param seconds that a rank says to have worked on it */
   delivered(samples: number, seconds: number, now: number): void {
-    this.stepSeconds += seconds;
+    this.delivery.push({ samples, seconds });
     this.shards += 1;
     this.samples += samples;
-    this.stepShards += 1;
-    this.stepSamples += samples;
     this.doneAt = now;
     this.movedAt = now;
   }
@@ -82,14 +82,26 @@ export class MemberRecord {
     return (now - this.movedAt) / 1000;
   }
 
-  /** The step is over: what it took becomes the member's speed. */
-  stepOver(): void {
-    if (this.startedAt !== null && this.stepShards > 0 && this.doneAt > this.startedAt) {
+  /** Seconds for which its ranks worked in this step; null when they delivered nothing. */
+  get span(): number | null {
+    const seconds = this.delivery.reduce((sum, shard) => sum + shard.seconds, 0);
+    return this.delivery.length === 0 ? null : seconds / this.ranks;
+  }
+
+  /**
+   * The step is over: what it took becomes the member's speed.
+   *
+   * @param together seconds for which everybody worked. What a member computes when others have ended says how fast it
+   * is with their processor's caches and memory to itself: whoever has more shards would seem faster, and keep them
+   */
+  stepOver(together = Number.POSITIVE_INFINITY): void {
+    const count = this.delivery.length;
+    if (this.startedAt !== null && count > 0 && this.doneAt > this.startedAt) {
       // Ranks work side by side, a shard is never split: the last round may leave some of them idle.
-      const rounds = Math.ceil(this.stepShards / this.ranks);
+      const rounds = Math.ceil(count / this.ranks);
       const seconds = (this.doneAt - this.startedAt) / 1000 / rounds;
-      const seen = this.stepSamples / this.stepShards / seconds;
-      const told = this.stepSeconds > 0 ? this.stepSamples / this.stepSeconds : seen;
+      const seen = this.delivery.reduce((sum, { samples }) => sum + samples, 0) / count / seconds;
+      const told = this.told(together) ?? seen;
       const rate = Math.min(told, trust * seen);
       this.perRank = this.perRank === null ? rate : this.perRank + smoothing * (rate - this.perRank);
     }
@@ -99,8 +111,24 @@ export class MemberRecord {
       this.idleSteps = 0;
     }
     this.startedAt = null;
-    this.stepShards = 0;
-    this.stepSamples = 0;
-    this.stepSeconds = 0;
+    this.delivery.length = 0;
   }
+
+  /** Images a second of one rank by what ranks tell of the shards that ended in time, one at least; null: nothing. */
+  private told(together: number): number | null {
+    let samples = 0;
+    let seconds = 0;
+    for (const shard of this.delivery) {
+      if (samples > 0 && (seconds + shard.seconds) / this.ranks > slack * together) break;
+      samples += shard.samples;
+      seconds += shard.seconds;
+    }
+    return seconds > 0 ? samples / seconds : null;
+  }
+}
+
+/** A step is over for everybody who was there. */
+export function endStep(records: readonly MemberRecord[]): void {
+  const spans = records.map(({ span }) => span).filter((span) => span !== null);
+  for (const record of records) record.stepOver(Math.min(...spans));
 }

@@ -13,8 +13,8 @@ export interface Work {
   readonly member: Member;
   readonly step: number;
   readonly subtrees: readonly Subtree[];
-  /** Milliseconds of `performance.now()`. */
-  readonly givenAt: number;
+  /** Milliseconds of `performance.now()`; of work that was given ahead, when its step has begun. */
+  givenAt: number;
   /** Shards that the member then had to compute until this would be done, its own included. */
   readonly depth: number;
 }
@@ -71,6 +71,8 @@ export interface Member {
   readonly sums: boolean;
   /** Whether work may be given: it has, or is getting, the right weights. */
   readonly fit: boolean;
+  /** Whether it may be given work of the next step as well: it begins with that when it has the parameters. Absent: no. */
+  readonly looksAhead?: boolean;
   /** Absent for the threads of this process, which are asked directly. */
   readonly evaluator?: Evaluator;
   give(work: Work, samplesOf: (shard: number) => number): void;

@@ -12,18 +12,21 @@ export class NodeEvaluations implements Evaluator {
   private readonly link: NodeLink;
   private readonly weights: WeightsBroadcast;
   private readonly dataset: Dataset;
+  private readonly sendRest: () => void;
   private readonly pieces = new Map<
     number,
     { readonly task: EvaluationTask; readonly events: PieceEvents }
   >();
 
-  constructor(link: NodeLink, weights: WeightsBroadcast, dataset: Dataset) {
+  /** @param sendRest sends what the node lacks of the newest weights */
+  constructor(link: NodeLink, weights: WeightsBroadcast, dataset: Dataset, sendRest: () => void) {
     this.link = link;
     this.weights = weights;
     this.dataset = dataset;
+    this.sendRest = sendRest;
   }
 
-  /** Every node is sent the weights of every commit, whether it had work in the step or not. */
+  /** Every node is sent the parameters of every commit, whether it had work in the step or not; the rest when it needs it. */
   has(step: number): boolean {
     return this.weights.step === step;
   }
@@ -31,6 +34,7 @@ export class NodeEvaluations implements Evaluator {
   give(assignment: number, task: EvaluationTask, events: PieceEvents): void {
     const { step, split, from, count } = task;
     this.pieces.set(assignment, { task, events });
+    this.sendRest();
     this.link.guard = noteEvaluating(this.link.guard, { assignment, step, count });
     this.link.send({ type: 'evaluate', assignment, step, split, from, count });
   }

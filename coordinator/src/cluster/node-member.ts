@@ -1,9 +1,9 @@
 /** A node as a member: assignments down, parts of gradients up, into memory of their own until they are whole. */
 import type { ErrorCode } from '@lockstep/shared/base/errors.ts';
-import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { NodeMessage, NodeToCoordinator } from '@lockstep/shared/protocol/messages.ts';
-import { noteAsked, noteAssigned, noteHashAsked, noteRevoked } from '@lockstep/shared/protocol/node-guard.ts';
+import { noteAsked, noteAssigned, noteRevoked } from '@lockstep/shared/protocol/node-guard.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
+import { shardCount } from '@lockstep/shared/protocol/subtree.ts';
 import { syncPointCount } from '@lockstep/shared/protocol/terms.ts';
 import type { Store } from '@lockstep/worker/rank/store.ts';
 import type { PointTotal } from '../reduce/sync-step.ts';
@@ -13,6 +13,7 @@ import { IncomingSums } from './incoming-sums.ts';
 import type { Member, MemberEvents, Work } from './member.ts';
 import { MemberRecord } from './member-record.ts';
 import { NodeEvaluations } from './node-evaluations.ts';
+import { NodeWeights } from './node-weights.ts';
 import { decideDivergence } from './presence.ts';
 import { Traffic } from './traffic.ts';
 import type { WeightsBroadcast, WeightsFrame } from './weights-broadcast.ts';
@@ -42,17 +43,15 @@ export class NodeMember implements Member {
   readonly guest: Guest;
   readonly evaluator: NodeEvaluations;
   readonly sums = true;
+  readonly looksAhead = true;
   fit = true;
   heartbeat: NodeMessage<'heartbeat'> | null = null;
   readonly traffic = new Traffic();
   private readonly setup: NodeMemberSetup;
   private readonly works = new Map<number, Work>();
   private readonly incoming: IncomingSums;
-  /** Pieces of the next step's weights that it has been sent, by first float. */
-  private readonly ahead = new Set<number>();
-  private aheadStep = -1;
+  private readonly weights: NodeWeights;
   private readonly progress = new WorkProgress();
-  private readonly expected = new Map<number, string>();
   private divergences = 0;
 
   constructor(setup: NodeMemberSetup, guess: number | null) {
@@ -61,38 +60,27 @@ export class NodeMember implements Member {
     this.id = setup.guest.id;
     this.name = setup.guest.name;
     this.instance = setup.guest.hello.instance;
-    this.evaluator = new NodeEvaluations(setup.guest.link, setup.weights, setup.dataset);
+    const { link } = setup.guest;
+    this.weights = new NodeWeights(link, setup.weights);
+    this.evaluator = new NodeEvaluations(link, setup.weights, setup.dataset, () =>
+      this.weights.sendStatistics(),
+    );
     this.incoming = new IncomingSums(setup.inboxes, setup.events);
     this.ranks = setup.ranks;
     this.record = new MemberRecord(setup.ranks, guess);
   }
 
-  /** Sends the newest weights, less what went ahead; older ones that still wait are not sent any more. */
+  /** Sends the newest weights. */
   sendWeights(): void {
-    const { weights } = this.setup;
     const { outbox, bytesReceived } = this.guest.link;
-    this.traffic.stepBegins(weights.step, outbox.bytesSent, bytesReceived);
-    const isAhead = this.aheadStep === weights.step;
-    if (!isAhead) this.guest.link.outbox.takeBack('weights');
-    this.post(
-      weights.frames().filter(({ from }) => !(isAhead && this.ahead.has(from))),
-      weights.hashed,
-    );
+    this.traffic.stepBegins(this.setup.weights.step, outbox.bytesSent, bytesReceived);
+    this.weights.send();
   }
 
   /** Sends a piece of the weights of the step to come. */
   sendAhead(frame: WeightsFrame): void {
-    const { step, from } = frame;
     // While it has the wrong weights it gets no others than those it has to prove.
-    if (!this.fit) return;
-    if (this.aheadStep !== step) {
-      // Whoever computes has the step's weights by now; for others the next ones do. So nothing piles up.
-      this.guest.link.outbox.takeBack('weights');
-      this.ahead.clear();
-      this.aheadStep = step;
-    }
-    this.ahead.add(from);
-    this.push(frame);
+    if (this.fit) this.weights.sendAhead(frame);
   }
 
   give(work: Work, samplesOf: (shard: number) => number): void {
@@ -176,32 +164,20 @@ export class NodeMember implements Member {
     this.guest.link.drop(code, reason);
   }
 
-  private post(frames: readonly WeightsFrame[], hashed: boolean): void {
-    const { link } = this.guest;
-    const { weights } = this.setup;
-    if (hashed) {
-      link.guard = noteHashAsked(link.guard, weights.step);
-      this.expected.set(weights.step, weights.sha256);
-    }
-    for (const frame of frames) this.push(frame);
-  }
-
-  private push({ shared }: WeightsFrame): void {
-    shared.use();
-    this.guest.link.push('weights', shared.bytes, () => shared.done());
-  }
-
   private takePart(message: NodeMessage<'gradient-part'>, payload: Uint8Array): void {
     const work = this.works.get(message.assignment);
     if (work === undefined) return;
     const notFinite = this.incoming.take(work, message, payload);
+    const begun = shardCount(work.subtrees.slice(0, message.subtree + 1));
+    this.progress.seen(work.id, begun, begun === shardCount(work.subtrees));
     if (notFinite > 0) this.drop('GRADIENT_INVALID', `${notFinite} floats of a gradient are NaN or infinite`);
   }
 
   private takeProgress({ assignment, begun, seconds }: NodeMessage<'progress'>): void {
-    if (!this.works.has(assignment)) return;
+    const work = this.works.get(assignment);
+    if (work === undefined) return;
     const now = performance.now();
-    this.progress.answered(assignment, begun, now);
+    this.progress.answered(assignment, begun, begun === shardCount(work.subtrees), now);
     if (begun > 0) this.record.progressed(now - 1000 * seconds);
     this.setup.events.onProgress();
   }
@@ -256,10 +232,9 @@ export class NodeMember implements Member {
   }
 
   private judgeHash({ step, sha256 }: NodeMessage<'weights-hash'>): void {
-    const expected = this.expected.get(step);
-    this.expected.delete(step);
-    if (expected === undefined) return;
-    const decision = decideDivergence(expected === sha256, this.divergences);
+    const isRight = this.weights.judge(step, sha256);
+    if (isRight === null) return;
+    const decision = decideDivergence(isRight, this.divergences);
     if (decision.kind === 'fine') {
       if (this.fit) return;
       this.fit = true;
@@ -268,15 +243,8 @@ export class NodeMember implements Member {
     this.divergences += 1;
     if (decision.kind === 'drop') return this.drop('WEIGHTS_DIVERGED', decision.reason);
     this.fit = false;
-    const { weights } = this.setup;
     this.setup.onDiverged(decision.reason);
-    this.guest.link.outbox.takeBack('weights');
-    this.aheadStep = -1;
-    this.guest.link.push(
-      'message',
-      encodeFrame({ type: 'resynchronise', step: weights.step, reason: decision.reason }),
-    );
-    this.post(weights.framesToProve(), true);
+    this.weights.sendAgain(decision.reason);
   }
 }
 

@@ -7,29 +7,34 @@ import type { EarlyUpdates } from './early-updates.ts';
 import type { Member } from './member.ts';
 import { StepLedger } from './step-ledger.ts';
 
-export interface StepInProgress {
+/** What work of a step is given out on. */
+export interface StepGround {
   readonly ledger: StepLedger;
   readonly tasks: ReadonlyMap<number, ShardTask>;
   readonly meanSamples: number;
-  /** Resolved with whether all shards are there. */
-  readonly done: PromiseWithResolvers<boolean>;
   /** In mode `sync`: the totals so far, and who is told of them. */
   readonly sync: SyncStep | null;
   readonly audience: Set<Member>;
+}
+
+export interface StepInProgress extends StepGround {
+  /** Resolved with whether all shards are there. */
+  readonly done: PromiseWithResolvers<boolean>;
   /** What is updated before the last shard is in. */
   readonly early: EarlyUpdates;
   /** Called when the step's sums are not needed any more. */
   readonly releases: (() => void)[];
 }
 
-/** @param local told of all totals, whoever computes: the store is here */
-export function beginStep(
+/**
+ * @param layout in batch-norm mode `sync`, else null
+ * @param local told of all totals, whoever computes: the store is here
+ */
+export function groundOf(
   tasks: readonly ShardTask[],
-  sync: boolean,
-  { layout }: Pick<RankHost, 'layout'>,
-  local: Member,
-  early: EarlyUpdates,
-): StepInProgress {
+  layout: RankHost['layout'] | null,
+  local: Member | null,
+): StepGround {
   const samples = tasks.map((task) => task.samples.length);
   return {
     ledger: new StepLedger(
@@ -38,12 +43,14 @@ export function beginStep(
     ),
     tasks: new Map(tasks.map((task) => [task.shard, task])),
     meanSamples: Math.max(1, samples.reduce((a, b) => a + b, 0) / tasks.length),
-    done: Promise.withResolvers<boolean>(),
-    sync: sync ? new SyncStep(layout, samples) : null,
-    audience: new Set([local]),
-    early,
-    releases: [],
+    sync: layout === null ? null : new SyncStep(layout, samples),
+    audience: new Set(local === null ? [] : [local]),
   };
+}
+
+/** A step begins, on ground on which some of it may have been given out before. */
+export function beginStep(ground: StepGround, early: EarlyUpdates): StepInProgress {
+  return { ...ground, early, done: Promise.withResolvers<boolean>(), releases: [] };
 }
 
 /** The plan of a step, as far as its tasks tell. */

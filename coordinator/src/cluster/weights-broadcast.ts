@@ -19,6 +19,8 @@ export interface WeightsFrame {
   readonly step: number;
   /** First float. */
   readonly from: number;
+  /** It holds running statistics and no parameter. */
+  readonly isStatistics: boolean;
   /** Its memory is lent: see `SharedFrame`. */
   readonly shared: SharedFrame;
 }
@@ -130,6 +132,7 @@ export class WeightsBroadcast {
       n * bytesPerFloat[dtype],
       (target) => wire.narrow(at, n, dtype, target),
     );
-    return { step, from, shared: new SharedFrame(bytes, this.pool) };
+    const isStatistics = from >= this.setup.layout.parameterCount;
+    return { step, from, isStatistics, shared: new SharedFrame(bytes, this.pool) };
   }
 }

@@ -4,11 +4,14 @@
  */
 import { decompose, shardCount, shardsOf } from '@lockstep/shared/protocol/subtree.ts';
 import type { RunListener } from '../metrics/events.ts';
-import { apportion, contiguousRuns, type Hand } from './apportion.ts';
+import type { ShardTask } from '@lockstep/worker/rank/tasks.ts';
+import { apportion, contiguousRuns } from './apportion.ts';
 import type { Member, Work } from './member.ts';
+import { freeWork, handOf, outstandingOf, worksIn } from './outstanding-work.ts';
 import { decideGoingOn } from './presence.ts';
-import { decideTheft, type Outstanding } from './steal.ts';
-import type { StepInProgress } from './step-in-progress.ts';
+import { decideTheft } from './steal.ts';
+import type { StepGround, StepInProgress } from './step-in-progress.ts';
+import { WorkAhead } from './work-ahead.ts';
 
 /** Most pieces that the shards of one member are given in. */
 const pieceLimit = 64;
@@ -17,6 +20,8 @@ export class WorkDistribution {
   lastDecision = 'nothing has been decided yet';
   /** The step whose work is given out; null between steps. */
   current: StepInProgress | null = null;
+  /** The step after it, as soon as somebody has work of it. */
+  ahead: WorkAhead | null = null;
   /** Processes that have ever been given work. */
   readonly contributors = new Set<string>();
   private readonly members: ReadonlyMap<number, Member>;
@@ -40,8 +45,14 @@ export class WorkDistribution {
     return this.nextWork++;
   }
 
+  /** What a member has of the current step. */
   worksOf(member: Member): Work[] {
-    return [...(this.current?.ledger.works.values() ?? [])].filter((work) => work.member === member);
+    return worksIn(this.current, member);
+  }
+
+  /** What it has, the next step's included. */
+  allWorksOf(member: Member): Work[] {
+    return [...this.worksOf(member), ...worksIn(this.ahead?.ground ?? null, member)];
   }
 
   /** Members that work may be given to. */
@@ -61,7 +72,11 @@ export class WorkDistribution {
   /** What a member has will not come. */
   forget(member: Member, reason: string): void {
     const lost = this.worksOf(member);
-    for (const work of lost) this.current?.ledger.works.delete(work.id);
+    for (const { id } of this.allWorksOf(member)) {
+      this.current?.ledger.works.delete(id);
+      // It goes out again when its step begins; what came of it already does not count.
+      this.ahead?.ground.ledger.works.delete(id);
+    }
     const shards = lost.flatMap(({ subtrees }) => subtrees.flatMap(shardsOf));
     if (shards.length > 0)
       this.decide(`shards ${shards.join(', ')} of ${member.name} go to others: ${reason}`);
@@ -91,23 +106,59 @@ export class WorkDistribution {
     }
   }
 
-  private give(current: StepInProgress, free: readonly number[], hands: readonly Member[]): void {
-    const idle = hands.filter((member) => this.worksOf(member).length === 0);
-    const takers = idle.length > 0 ? idle : hands;
-    const { shares, reason } = apportion(
-      free,
-      takers.map((member) => handOf(member, current.meanSamples)),
-    );
-    this.lastDecision = reason;
-    const given = shares.map(({ id, shards }) => {
-      const member = this.members.get(id) as Member;
-      this.assign(current, member, shards);
-      return { node: id, name: member.name, shards: [...shards] };
-    });
-    this.listen({ type: 'assigned', step: current.ledger.step + 1, members: given, reason });
+  /**
+   * Gives out the next step as far as there are members who may have work of two; the rest waits until it begins. The
+   * first time for a step counts.
+   */
+  giveAhead(tasks: readonly ShardTask[]): void {
+    const hands = this.hands();
+    if (this.ahead !== null || this.sync || !hands.some(({ looksAhead }) => looksAhead === true)) return;
+    this.ahead = new WorkAhead(tasks);
+    const { ground } = this.ahead;
+    this.share(ground, ground.ledger.free(), hands, ({ looksAhead }) => looksAhead === true);
   }
 
-  private assign(current: StepInProgress, member: Member, shards: readonly number[]): void {
+  /** A step begins. @returns what members have of it already, or null */
+  takeAhead(step: number): WorkAhead | null {
+    const { ahead } = this;
+    if (ahead !== null && ahead.step !== step) this.withdrawAhead('another step has begun');
+    this.ahead = null;
+    return ahead?.step === step ? ahead : null;
+  }
+
+  /** No step begins for now. */
+  withdrawAhead(reason: string): void {
+    this.ahead?.withdraw(reason);
+    this.ahead = null;
+  }
+
+  private give(current: StepInProgress, free: readonly number[], hands: readonly Member[]): void {
+    const idle = hands.filter((member) => this.worksOf(member).length === 0);
+    this.share(current, free, idle.length > 0 ? idle : hands, () => true);
+  }
+
+  /** @param now whether a member gets its share at once; what others would get stays free */
+  private share(
+    ground: StepGround,
+    free: readonly number[],
+    takers: readonly Member[],
+    now: (member: Member) => boolean,
+  ): void {
+    const { shares, reason } = apportion(
+      free,
+      takers.map((member) => handOf(member, ground.meanSamples)),
+    );
+    this.lastDecision = reason;
+    const given = shares.flatMap(({ id, shards }) => {
+      const member = this.members.get(id) as Member;
+      if (!now(member)) return [];
+      this.assign(ground, member, shards);
+      return [{ node: id, name: member.name, shards: [...shards] }];
+    });
+    this.listen({ type: 'assigned', step: ground.ledger.step + 1, members: given, reason });
+  }
+
+  private assign(current: StepGround, member: Member, shards: readonly number[]): void {
     const leaves = current.tasks.size;
     const subtrees = contiguousRuns(shards).flatMap((run) =>
       member.sums ? decompose(leaves, run) : shardsOf(run).map((from) => ({ from, width: 1 })),
@@ -118,9 +169,12 @@ export class WorkDistribution {
     }
     const size = Math.ceil(subtrees.length / pieceLimit);
     const now = performance.now();
-    member.record.started(now);
+    if (current === this.current) member.record.started(now);
     this.contributors.add(member.instance);
-    let depth = this.worksOf(member).reduce((sum, work) => sum + current.ledger.openShards(work).length, 0);
+    let depth = worksIn(current, member).reduce(
+      (sum, work) => sum + current.ledger.openShards(work).length,
+      0,
+    );
     for (let at = 0; at < subtrees.length; at += size) {
       const piece = subtrees.slice(at, at + size);
       depth += shardCount(piece);
@@ -216,40 +270,4 @@ export class WorkDistribution {
       );
     return taken;
   }
-}
-
-function handOf({ id, name, ranks, record }: Member, meanSamples: number): Hand {
-  const speed = Math.max(1e-6, record.imagesPerSecond / meanSamples);
-  return { id, name, ranks, speed, trial: record.onTrial };
-}
-
-/** A piece of work as the decision sees it. @param open its shards that are not counted, in its order */
-function outstandingOf(
-  member: Member,
-  work: Work,
-  open: readonly number[],
-  allowed: (shard: number) => boolean,
-  age: number,
-): Outstanding {
-  const counted = shardCount(work.subtrees) - open.length;
-  const begun = open.slice(0, Math.max(0, member.begunOf(work) - counted));
-  const { id, depth } = work;
-  return { id, shards: open.filter(allowed), begun: begun.filter(allowed).length, age, depth };
-}
-
-/** Shards that nobody has, by who may have them: not whoever failed with one, while somebody else is there. */
-function freeWork(
-  { ledger }: StepInProgress,
-  hands: readonly Member[],
-): { readonly shards: readonly number[]; readonly takers: readonly Member[] }[] {
-  const fit = hands.map(({ id }) => id);
-  const groups = new Map<string, { readonly shards: number[]; readonly takers: readonly Member[] }>();
-  for (const shard of ledger.free()) {
-    const { exclude } = ledger.decide(shard, fit);
-    const key = exclude.join();
-    const group = groups.get(key) ?? { shards: [], takers: hands.filter(({ id }) => !exclude.includes(id)) };
-    group.shards.push(shard);
-    groups.set(key, group);
-  }
-  return [...groups.values()];
 }

@@ -25,6 +25,7 @@ export class WorkSettlement {
   deliver(delivery: Delivery): void {
     const { work } = delivery;
     const { from } = delivery.sum;
+    if (this.distribution.ahead?.has(work) === true) return this.distribution.ahead.keep(delivery);
     if (work.member !== this.local && this.local.isRunning(from) && this.distribution.isWanted(work)) {
       // A thread of ours writes into the very slot: it is stopped first, for its shard is here.
       void this.local.abandon(from).then(() => this.deliver(delivery));
@@ -43,9 +44,10 @@ export class WorkSettlement {
     else release();
   }
 
-  /** A step begins. */
-  begin(step: StepInProgress): void {
+  /** A step begins. @param early sums of it that came before that */
+  begin(step: StepInProgress, early: readonly Delivery[]): void {
     this.step = step;
+    for (const delivery of early) this.deliver(delivery);
   }
 
   /** Waits for what was updated early. @returns its reports, and what of the tasks is left to do */
@@ -68,7 +70,14 @@ export class WorkSettlement {
   }
 
   fail(work: Work, cause: FailureCause, reason: string): void {
-    const { current } = this.distribution;
+    const { current, ahead } = this.distribution;
+    if (ahead?.has(work) === true) {
+      const { ledger } = ahead.ground;
+      ledger.works.delete(work.id);
+      // Whoever gets it when its step begins is chosen with this in mind.
+      for (const shard of ledger.openShards(work)) ledger.failed(shard, { member: work.member.id, cause });
+      return;
+    }
     if (current === null || !current.ledger.works.delete(work.id)) return;
     const { ledger } = current;
     const fit = this.distribution.hands().map(({ id }) => id);

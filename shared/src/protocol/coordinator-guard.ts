@@ -5,7 +5,7 @@
 import { bytesPerFloat } from './dtype.ts';
 import { largestFrameBytes, largestPartCount, type Limits } from './limits.ts';
 import type { CoordinatorMessage, CoordinatorToNode } from './messages.ts';
-import { addRun, isWhole, noRuns, type Runs } from './ranges.ts';
+import { addRun, holdsAll, isWhole, noRuns, type Runs } from './ranges.ts';
 import { isSubtree } from './subtree.ts';
 import { syncPointBytes, type Terms } from './terms.ts';
 import { accept, type Drop, drop, type Verdict } from './verdict.ts';
@@ -24,6 +24,9 @@ export interface ArrivingWeights {
   readonly step: number;
   readonly runs: Runs;
   readonly parts: number;
+  /** All parameters are here: ranks can compute with them. */
+  readonly computable: boolean;
+  /** And the running statistics, which evaluations need, and hashes. */
   readonly whole: boolean;
 }
 
@@ -174,7 +177,7 @@ function judge(guard: CoordinatorGuard, message: CoordinatorToNode, payloadBytes
     }
     case 'resynchronise': {
       if (isOver(guard, message.step)) return unexpected('for a step that is over');
-      const weights = { step: message.step, runs: noRuns, parts: 0, whole: false };
+      const weights = { step: message.step, runs: noRuns, parts: 0, computable: false, whole: false };
       return { change: { weights }, reason: message.reason };
     }
   }
@@ -201,7 +204,7 @@ function judgeWeights(
   guard: CoordinatorGuard,
   { step, from, to, dtype }: CoordinatorMessage<'weights'>,
   payloadBytes: number,
-  { totalCount, wireDtype }: Terms,
+  { parameterCount, totalCount, wireDtype }: Terms,
 ): Accepted | Drop {
   const invalid = (why: string): Drop => drop('MESSAGE_INVALID', `weights: ${why}`);
   if (dtype !== wireDtype) return invalid(`in ${dtype}; the run's are ${wireDtype}`);
@@ -218,7 +221,8 @@ function judgeWeights(
   const runs = addRun(old, from, to);
   if (runs === null) return invalid(`floats ${from}..${to} hold some that came before`);
   if (runs.length > 2 * guard.limits.openRuns) return invalid('too many gaps between the parts');
-  const weights = { step, runs, parts: parts + 1, whole: isWhole(runs, totalCount) };
+  const computable = holdsAll(runs, parameterCount);
+  const weights = { step, runs, parts: parts + 1, computable, whole: isWhole(runs, totalCount) };
   return { change: { weights }, reason: `weights of step ${step}` };
 }
 

@@ -32,6 +32,11 @@ export function isWhole(runs: Runs, length: number): boolean {
   return length === 0 ? runs.length === 0 : runs.length === 2 && runs[0] === 0 && runs[1] === length;
 }
 
+/** Whether the runs hold the whole of [0, length), and perhaps more. */
+export function holdsAll(runs: Runs, length: number): boolean {
+  return length === 0 || (runs[0] === 0 && (runs[1] as number) >= length);
+}
+
 export interface Part {
   readonly from: number;
   readonly to: number;

@@ -25,6 +25,7 @@ function setUp() {
     link as unknown as NodeLink,
     { step: 3 } as unknown as WeightsBroadcast,
     dataset,
+    () => void sent.push('what it lacks'),
   );
   const give = (assignment: number): void =>
     evaluations.give(
@@ -60,7 +61,8 @@ test('an answer becomes a report of the piece, once', (t) => {
   t.true(evaluations.fail(9, 'broken'));
   t.false(evaluations.fail(9, 'broken'));
   t.deepEqual(told.slice(1), ['broken']);
-  t.deepEqual(sent, ['evaluate', 'evaluate', 'revoke', 'evaluate']);
+  const given = ['what it lacks', 'evaluate'];
+  t.deepEqual(sent, [...given, ...given, 'revoke', ...given]);
   t.deepEqual(dropped, []);
 });
 

@@ -10,7 +10,7 @@ test('asked once, known when the answer is here, and again when it is old', (t) 
   t.deepEqual(at(1000), ['ask', 0]);
   progress.asked(7, 1000);
   t.deepEqual(at(1001), ['asked', 0]);
-  progress.answered(7, 3, 1002);
+  progress.answered(7, 3, false, 1002);
   t.deepEqual(at(1002), ['known', 3]);
   t.deepEqual(at(1022), ['known', 3]);
   t.deepEqual(at(1023), ['ask', 3], 'what is old is the best there is, and not good enough');
@@ -24,11 +24,27 @@ test('asked once, known when the answer is here, and again when it is old', (t) 
 test('who does not answer is not waited for', (t) => {
   assertProperty(
     fc.property(fc.nat(10), fc.option(fc.nat(1000)), fc.nat(1000), (begun, answeredAt, askedAt) => {
-      const knowledge = { begun, answeredAt, askedAt };
+      const knowledge = { begun, isAll: false, answeredAt, askedAt };
       const kinds = Array.from({ length: 200 }, (_, i) => decideAsking(knowledge, askedAt + i));
       const given = kinds.indexOf('known');
       return given > 0 && kinds.every((kind, i) => kind === (i < given ? 'asked' : 'known'));
     }),
   );
   t.pass();
+});
+
+test('whose sums are on their way has begun what is in them, and is not asked what cannot be taken over', (t) => {
+  const progress = new WorkProgress();
+  progress.seen(7, 2, false);
+  t.is(progress.begunOf(7), 2);
+  t.is(progress.asking(7, 1000), 'ask', 'there may be more that it has begun');
+  progress.asked(7, 1000);
+  progress.seen(7, 1, false);
+  t.is(progress.begunOf(7), 2, 'a piece of an earlier sum takes nothing back');
+  t.is(progress.asking(7, 1001), 'asked');
+  progress.seen(7, 4, true);
+  t.deepEqual([progress.asking(7, 1001), progress.begunOf(7)], ['known', 4]);
+  t.is(progress.asking(7, 99_999), 'known');
+  progress.answered(8, 4, true, 1000);
+  t.is(progress.asking(8, 99_999), 'known');
 });

@@ -5,7 +5,12 @@
 import { planStep, type StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
 import { encodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import type { Limits } from '@lockstep/shared/protocol/limits.ts';
-import type { NodeToCoordinator, Subtree, WireDtype } from '@lockstep/shared/protocol/messages.ts';
+import type {
+  CoordinatorMessage,
+  NodeToCoordinator,
+  Subtree,
+  WireDtype,
+} from '@lockstep/shared/protocol/messages.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { RankHost } from '../rank/rank-host.ts';
 import type { ShardReport } from '../rank/tasks.ts';
@@ -74,15 +79,35 @@ export class DeskBoard {
     this.begun.clear();
   }
 
+  /** An assignment of the step is to be computed. */
+  add({ assignment, step, subtrees }: CoordinatorMessage<'assign'>): void {
+    for (const [index, subtree] of subtrees.entries()) {
+      const stopWatching = (): void => {};
+      const state = { outbox: null, stopWatching, parts: 0, sent: false };
+      this.open.push({ assignment, index, step, subtree, ...state });
+    }
+  }
+
+  /** What is open, as it was given; of nothing of it may anything have been sent. */
+  assignments(): CoordinatorMessage<'assign'>[] {
+    const byAssignment = Map.groupBy(this.open, ({ assignment }) => assignment);
+    return [...byAssignment].map(([assignment, open]) => ({
+      type: 'assign',
+      assignment,
+      step: this.step,
+      subtrees: open.map(({ subtree }) => subtree),
+    }));
+  }
+
   /** Shards of an assignment are begun: nobody else need take them. */
   noteBegun(assignment: number, count: number): void {
     if (count === 0) return;
     this.begun.set(assignment, { count: this.begunOf(assignment) + count, at: performance.now() });
   }
 
-  /** Tells the coordinator how far an assignment is, unless its last word is on its way. */
-  tellProgress(assignment: number): void {
-    if (this.closed || !this.open.some((open) => open.assignment === assignment)) return;
+  /** Tells the coordinator how far an assignment is, unless its last word is on its way. @param isHeld for later */
+  tellProgress(assignment: number, isHeld: boolean): void {
+    if (this.closed || (!isHeld && !this.open.some((open) => open.assignment === assignment))) return;
     const at = this.begun.get(assignment)?.at;
     const seconds = at === undefined ? 0 : (performance.now() - at) / 1000;
     this.outbox.urgent(

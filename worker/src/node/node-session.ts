@@ -178,11 +178,11 @@ export class NodeSession {
     const { desk } = this;
     if (desk === null) return;
     desk.takeWeights(message, payload);
-    if (this.guard.weights?.whole !== true) return;
+    const { weights: state } = this.guard;
+    if (state?.computable) desk.weightsComputable(message.step);
+    if (!state?.whole) return;
     if (message.hash) {
-      const { buffer, byteOffset, byteLength } = desk.weights(message.step);
-      const weights = new Uint8Array(buffer, byteOffset, byteLength);
-      const sha256 = createHash('sha256').update(weights).digest('hex');
+      const sha256 = createHash('sha256').update(desk.weights(message.step)).digest('hex');
       this.send({ type: 'weights-hash', step: message.step, sha256 });
     }
     desk.weightsComplete(message.step);

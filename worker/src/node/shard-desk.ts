@@ -11,6 +11,7 @@ import { SyncCrew } from '../rank/sync-crew.ts';
 import { DeskBoard, type DeskSetup, keyOf, type OpenSubtree } from './desk-board.ts';
 import type { Outbox } from './outbox.ts';
 import { ErrandQueue } from './errand-queue.ts';
+import { decideTurn, HeldAssignments } from './held-assignments.ts';
 import { RankErrands } from './rank-errands.ts';
 import { SubtreeSender } from './subtree-sender.ts';
 import { sideOf, WeightsShelf } from './weights-shelf.ts';
@@ -34,6 +35,8 @@ export class ShardDesk {
   /** Told when the last message about an assignment has been sent. */
   private readonly onFinished: (assignment: number) => void;
   private readonly queue: ErrandQueue;
+  /** Of the next step, or of the one before: until the desk turns to it. */
+  private readonly held = new HeldAssignments();
   /** In batch-norm mode `sync`, else null. */
   private readonly crew: SyncCrew | null;
   private crewStep = -1;
@@ -94,6 +97,11 @@ export class ShardDesk {
     this.shelf.take(message, payload);
   }
 
+  /** Ranks can compute with a step's weights, of which running statistics may be missing. */
+  weightsComputable(step: number): void {
+    this.shelf.computable(step);
+  }
+
   /** All parts of a step's weights are here. */
   weightsComplete(step: number): void {
     this.shelf.complete(step);
@@ -117,13 +125,9 @@ export class ShardDesk {
     return this.shelf.weights(step);
   }
 
-  assign({ assignment, step, subtrees }: CoordinatorMessage<'assign'>): void {
-    this.enter(step);
-    for (const [index, subtree] of subtrees.entries()) {
-      const stopWatching = (): void => {};
-      const state = { outbox: null, stopWatching, parts: 0, sent: false };
-      this.board.open.push({ assignment, index, step, subtree, ...state });
-    }
+  assign(message: CoordinatorMessage<'assign'>): void {
+    if (message.step === this.board.step) this.board.add(message);
+    else this.held.hold(message);
     this.pump();
   }
 
@@ -145,11 +149,12 @@ export class ShardDesk {
 
   /** The coordinator asks how far it is. */
   tellProgress(assignment: number): void {
-    this.board.tellProgress(assignment);
+    this.board.tellProgress(assignment, this.held.has(assignment));
   }
 
   /** Takes work back: what is not begun is not begun; what is half sent is not finished. */
   revoke(assignment: number): void {
+    this.held.drop(assignment);
     this.discard(assignment);
     this.board.evaluating.delete(assignment);
     this.pump();
@@ -159,6 +164,7 @@ export class ShardDesk {
   close(): void {
     const { board } = this;
     board.closed = true;
+    this.held.clear();
     for (const { assignment } of board.open.slice()) this.discard(assignment);
     this.queue.dropEvaluations();
     for (const shard of board.running.keys()) board.setup.host.store.control.revoke(shard);
@@ -168,6 +174,21 @@ export class ShardDesk {
   async idle(): Promise<void> {
     await this.crew?.end();
     while (!this.queue.isIdle) await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+
+  /** Goes to another step when there is reason to. */
+  private turnTo(): void {
+    const { held, board } = this;
+    const { step } = held;
+    const isComputable = this.shelf.isComputable(board.step);
+    const turn = decideTurn({ step: board.step, isBusy: board.open.length > 0, isComputable, held: step });
+    if (step === null || turn === 'stay') return;
+    for (const message of board.assignments()) {
+      this.discard(message.assignment);
+      held.hold(message);
+    }
+    this.enter(step);
+    for (const message of held.take(step)) board.add(message);
   }
 
   /** Work of a new step: what ranks still do for an older one is of no use. */
@@ -226,6 +247,8 @@ export class ShardDesk {
   private pump(): void {
     const { board } = this;
     if (board.closed || this.turning || this.shelf.isDistrusted) return;
+    this.turnTo();
+    if (this.turning) return;
     for (const open of board.open) if (open.outbox === null && !this.begin(open)) break;
     this.queue.pump();
   }

@@ -8,6 +8,8 @@ export class WeightsShelf {
   private readonly wire: RankHost['wire'];
   private arriving: number | null = null;
   private wholeStep: number | null = null;
+  /** The newest step whose parameters ranks have been told of. */
+  private computableStep: number | null = null;
   private distrusted = false;
 
   constructor({ store, wire }: Pick<RankHost, 'store' | 'wire'>) {
@@ -18,6 +20,11 @@ export class WeightsShelf {
   /** The step whose weights are all here. */
   get step(): number | null {
     return this.wholeStep;
+  }
+
+  /** Whether ranks can compute with the weights of a step. */
+  isComputable(step: number): boolean {
+    return this.computableStep === step;
   }
 
   /** Whether ranks may hold weights that are not the run's: they get no work until others have come. */
@@ -37,17 +44,26 @@ export class WeightsShelf {
     this.wire.widen(payload, dtype, at, to - from);
   }
 
+  /** All parameters of a step are here, perhaps not its running statistics: ranks can compute with them. */
+  computable(step: number): void {
+    // Wrong ones are followed by all of the right ones, and nobody computes before those are whole.
+    if (this.distrusted || this.computableStep === step) return;
+    this.computableStep = step;
+    this.store.control.publishWeights(sideOf(step), step);
+  }
+
   /** All parts of a step's weights are here. */
   complete(step: number): void {
     this.wholeStep = step;
     this.distrusted = false;
-    this.store.control.publishWeights(sideOf(step), step);
+    this.computable(step);
   }
 
   /** The weights are not those of the run; all of them will come again. */
   forget(): void {
     this.arriving = null;
     this.wholeStep = null;
+    this.computableStep = null;
     this.distrusted = true;
   }
 
