@@ -15,6 +15,8 @@ export class WeightsShelf {
   constructor({ store, wire }: Pick<RankHost, 'store' | 'wire'>) {
     this.store = store;
     this.wire = wire;
+    // Of a connection before: whatever they are, they are not what this one has been given.
+    for (const side of [0, 1] as const) store.control.withdrawWeights(side);
   }
 
   /** The step whose weights are all here. */
