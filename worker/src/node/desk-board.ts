@@ -11,6 +11,7 @@ import type {
   Subtree,
   WireDtype,
 } from '@lockstep/shared/protocol/messages.ts';
+import { shardsOf } from '@lockstep/shared/protocol/subtree.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { RankHost } from '../rank/rank-host.ts';
 import type { ShardReport } from '../rank/tasks.ts';
@@ -54,8 +55,8 @@ export class DeskBoard {
   readonly reports = new Map<number, ShardReport>();
   step = -1;
   closed = false;
-  /** Shards of the step's assignments that were begun, by assignment, and when the last of them was. */
-  private readonly begun = new Map<number, { readonly count: number; readonly at: number }>();
+  /** Shards of the step's assignments. */
+  private readonly given = new Map<number, readonly number[]>();
   computeSeconds = 0;
   shardsDone = 0;
   samplesDone = 0;
@@ -76,11 +77,12 @@ export class DeskBoard {
   enter(step: number): void {
     this.step = step;
     this.reports.clear();
-    this.begun.clear();
+    this.given.clear();
   }
 
   /** An assignment of the step is to be computed. */
   add({ assignment, step, subtrees }: CoordinatorMessage<'assign'>): void {
+    this.given.set(assignment, subtrees.flatMap(shardsOf));
     for (const [index, subtree] of subtrees.entries()) {
       const stopWatching = (): void => {};
       const state = { outbox: null, stopWatching, parts: 0, sent: false };
@@ -99,20 +101,16 @@ export class DeskBoard {
     }));
   }
 
-  /** Shards of an assignment are begun: nobody else need take them. */
-  noteBegun(assignment: number, count: number): void {
-    if (count === 0) return;
-    this.begun.set(assignment, { count: this.begunOf(assignment) + count, at: performance.now() });
-  }
-
   /** Tells the coordinator how far an assignment is, unless its last word is on its way. @param isHeld for later */
   tellProgress(assignment: number, isHeld: boolean): void {
     if (this.closed || (!isHeld && !this.open.some((open) => open.assignment === assignment))) return;
-    const at = this.begun.get(assignment)?.at;
-    const seconds = at === undefined ? 0 : (performance.now() - at) / 1000;
-    this.outbox.urgent(
-      encodeFrame({ type: 'progress', assignment, begun: this.begunOf(assignment), seconds }),
-    );
+    const { control } = this.setup.host.store;
+    const shards = this.given.get(assignment) ?? [];
+    const ages = shards.map((shard) => (this.reports.has(shard) ? Infinity : control.sinceBegun(shard)));
+    const begun = ages.filter((age) => age !== null);
+    const newest = Math.min(...begun);
+    const seconds = Number.isFinite(newest) ? newest / 1000 : 0;
+    this.outbox.urgent(encodeFrame({ type: 'progress', assignment, begun: begun.length, seconds }));
   }
 
   /**
@@ -135,10 +133,6 @@ export class DeskBoard {
     if (!isNew) return;
     this.shardsDone += 1;
     this.samplesDone += report.samples;
-  }
-
-  private begunOf(assignment: number): number {
-    return this.begun.get(assignment)?.count ?? 0;
   }
 
   account({ loadSeconds, computeSeconds }: ShardReport): void {

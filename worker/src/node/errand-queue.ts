@@ -1,4 +1,7 @@
-/** What a node's ranks do next: shards before evaluations, and one more shard in hand for each rank. */
+/**
+ * What a node's ranks do next: shards before evaluations. A rank that is alone gets all shards there are, since nobody
+ * else could take one from it; of several each gets one, and one more in hand.
+ */
 import type { CoordinatorMessage } from '@lockstep/shared/protocol/messages.ts';
 import { mayGive } from '../rank/tasks-in-hand.ts';
 import type { DeskBoard } from './desk-board.ts';
@@ -15,8 +18,8 @@ export class ErrandQueue {
   private evaluations: CoordinatorMessage<'evaluate'>[] = [];
   /** Tasks that ranks have. */
   private given = 0;
-  /** Shards that ranks have and have not begun, in the order in which they will. */
-  private ahead: ShardJob[] = [];
+  /** Shards of these. */
+  private readonly inHand = new Set<ShardJob>();
 
   constructor(board: DeskBoard, shelf: WeightsShelf, errands: RankErrands, onEnd: () => void) {
     this.board = board;
@@ -27,11 +30,11 @@ export class ErrandQueue {
 
   /** Tasks that ranks are at. */
   get computing(): number {
-    return this.given - this.ahead.length;
+    return Math.min(this.unfinished, this.board.setup.host.pool.size);
   }
 
   get waiting(): number {
-    return this.ahead.length + this.jobs.length + this.evaluations.length;
+    return this.unfinished - this.computing + this.jobs.length + this.evaluations.length;
   }
 
   get isIdle(): boolean {
@@ -52,10 +55,13 @@ export class ErrandQueue {
     this.jobs = this.jobs.filter((job) => !isOfIt(job));
     this.evaluations = this.evaluations.filter((message) => message.assignment !== assignment);
     const { running, setup } = this.board;
-    for (const { shard } of this.ahead.filter(isOfIt)) {
+    const { control } = setup.host.store;
+    for (const job of this.inHand) {
+      const { shard } = job;
+      if (!isOfIt(job) || control.sinceBegun(shard) !== null) continue;
       // The rank that has it gives it back when its turn comes; until then nobody else may have the slot.
       running.set(shard, null);
-      setup.host.store.control.revoke(shard);
+      control.revoke(shard);
     }
   }
 
@@ -72,9 +78,7 @@ export class ErrandQueue {
       this.given += 1;
       void done.finally(() => {
         this.given -= 1;
-        const begun = this.ahead.shift();
         this.onEnd();
-        if (begun !== undefined) this.noteBegun(begun);
       });
     }
   }
@@ -82,20 +86,22 @@ export class ErrandQueue {
   /** @returns when it ends; null: there is nothing */
   private next(): Promise<void> | null {
     const { size } = this.board.setup.host.pool;
-    const job = this.jobs.shift();
-    if (job !== undefined) {
-      // First: telling of it takes longer than a rank should wait.
-      const done = this.errands.shard(job);
-      if (this.given < size) this.noteBegun(job);
-      else this.ahead.push(job);
-      return done;
-    }
+    const jobs = this.jobs.splice(0, size === 1 ? this.jobs.length : 1);
+    if (jobs.length > 0) return this.compute(jobs);
     const at = this.evaluations.findIndex(({ step }) => step === this.shelf.step);
     const [evaluation] = at < 0 ? [] : this.evaluations.splice(at, 1);
     return evaluation === undefined ? null : this.errands.evaluation(evaluation);
   }
 
-  private noteBegun({ open }: ShardJob): void {
-    if (this.board.open.includes(open)) this.board.noteBegun(open.assignment, 1);
+  private async compute(jobs: readonly ShardJob[]): Promise<void> {
+    for (const job of jobs) this.inHand.add(job);
+    await this.errands.shards(jobs);
+    for (const job of jobs) this.inHand.delete(job);
+  }
+
+  /** What ranks have and have not done; a task without shards is one. */
+  private get unfinished(): number {
+    const shards = [...this.inHand].filter(({ shard }) => this.board.reportOf(shard) === null).length;
+    return this.inHand.size === 0 ? this.given : shards;
   }
 }

@@ -1,7 +1,8 @@
-/** Single tasks of a desk for its ranks: a shard, tried again when a rank is lost; parts left to sum; an evaluation. */
+/** Single tasks of a desk for its ranks: shards, tried again when a rank is lost; parts left to sum; an evaluation. */
 import { gradientParts } from '@lockstep/shared/model/gradient-parts.ts';
 import type { CoordinatorMessage } from '@lockstep/shared/protocol/messages.ts';
 import { shardsOf } from '@lockstep/shared/protocol/subtree.ts';
+import type { ShardReport, ShardTask } from '../rank/tasks.ts';
 import { type DeskBoard, type OpenSubtree } from './desk-board.ts';
 import type { SubtreeSender } from './subtree-sender.ts';
 import { sideOf } from './weights-shelf.ts';
@@ -34,47 +35,82 @@ export class RankErrands {
     this.events = events;
   }
 
-  /** Computes a shard for a subtree. */
-  async shard({ shard, open }: ShardJob): Promise<void> {
+  /** Computes shards for their subtrees, all on one rank, one after the other. */
+  async shards(jobs: readonly ShardJob[]): Promise<void> {
     const { board } = this;
-    const { step, subtree, outbox } = open;
     const { pool, store } = board.setup.host;
-    if (outbox === null) return;
-    const plan = board.planOf(step);
+    const given = jobs.flatMap((job) =>
+      job.open.outbox === null ? [] : { ...job, outbox: job.open.outbox },
+    );
+    for (const { shard, open, outbox } of given) {
+      board.running.set(shard, open.step);
+      board.outlets.hold(outbox);
+    }
+    let left = given;
+    let trouble = '';
+    try {
+      for (let attempt = 0; attempt < attemptLimit && left.length > 0; ) {
+        const outcome = await pool.run({ kind: 'shards', tasks: left.map((job) => this.taskOf(job)) });
+        if (outcome.ok) {
+          for (const report of outcome.report.shards) this.take(report);
+        } else {
+          attempt += 1;
+          trouble = outcome.reason;
+          for (const { shard, open, outbox } of left) {
+            const done = board.reportOf(shard);
+            if (done !== null) this.take(done);
+            // It may have been the lost rank that was summing.
+            if (open.outbox === outbox) store.control.reopenTaken(outbox);
+          }
+        }
+        // Of those that are left weights did not come in time, or a rank was lost.
+        left = left.filter((job) => this.isWanted(job));
+        for (const { shard } of left) store.control.begin(shard);
+      }
+      for (const { shard, open } of left)
+        this.events.fail(open.assignment, 'rank-lost', `shard ${shard}: ${trouble}`);
+    } finally {
+      for (const { shard, outbox } of given) {
+        board.running.delete(shard);
+        board.outlets.release(outbox);
+      }
+      this.serveOthers(given.map(({ shard }) => shard));
+    }
+  }
+
+  private taskOf({ shard, open, outbox }: ShardJob & { readonly outbox: number }): ShardTask {
+    const { step, subtree } = open;
+    const plan = this.board.planOf(step);
     const samples = plan.shards[shard] ?? [];
     const task = { kind: 'shard', step, side: sideOf(step), epoch: plan.epoch, shard, samples } as const;
-    const outlet = { ...subtree, outbox };
+    return { ...task, subtree: { ...subtree, outbox }, awaitWeights: true };
+  }
+
+  private take(report: ShardReport): void {
+    const { board } = this;
+    const { shard } = report;
+    board.account(report);
     // The desk marks it when the weights turn out to be wrong while a rank computes with them.
-    const isUseless = (): boolean => board.closed || step !== board.step || board.running.get(shard) !== step;
-    let trouble = '';
-    board.running.set(shard, step);
-    board.outlets.hold(outbox);
-    try {
-      for (let attempt = 0; attempt < attemptLimit; attempt++) {
-        const outcome = await pool.run({ ...task, subtree: outlet, awaitWeights: true });
-        if (outcome.ok) {
-          const { report } = outcome;
-          board.account(report);
-          if (!isUseless() && report.revoked !== true) board.record(report);
-          return;
-        }
-        trouble = outcome.reason;
-        // It may have been the lost rank that was summing.
-        if (open.outbox === outbox) store.control.reopenTaken(outbox);
-        // Trying again would forget that the shard was taken back.
-        if (isUseless()) return;
-        store.control.begin(shard);
-      }
-      this.events.fail(open.assignment, 'rank-lost', `shard ${shard}: ${trouble}`);
-    } finally {
-      board.running.delete(shard);
-      board.outlets.release(outbox);
-      for (const other of board.open.slice()) {
-        const concerned = other.step === board.step && shardsOf(other.subtree).includes(shard);
-        if (other.outbox === null || !concerned) continue;
-        this.sumLeftOver(other);
-        this.sender.sendDone(other);
-      }
+    const isUseless = board.closed || board.running.get(shard) !== board.step;
+    if (!isUseless && report.revoked !== true) board.record(report);
+  }
+
+  /** Whether a shard that a rank has come back without is still to be computed. */
+  private isWanted({ shard, open }: ShardJob): boolean {
+    const { board } = this;
+    if (board.closed || open.step !== board.step || board.running.get(shard) !== open.step) return false;
+    // Trying again would forget that the shard was taken back.
+    return !board.reports.has(shard) && !board.setup.host.store.control.isRevoked(shard);
+  }
+
+  /** What other subtrees may have waited for. */
+  private serveOthers(shards: readonly number[]): void {
+    const { board } = this;
+    for (const other of board.open.slice()) {
+      const isConcerned = shardsOf(other.subtree).some((shard) => shards.includes(shard));
+      if (other.outbox === null || other.step !== board.step || !isConcerned) continue;
+      this.sumLeftOver(other);
+      this.sender.sendDone(other);
     }
   }
 

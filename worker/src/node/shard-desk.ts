@@ -281,7 +281,6 @@ export class ShardDesk {
       };
       return true;
     }
-    board.noteBegun(open.assignment, shards.length - missing.length);
     this.queue.addShards(missing.map((shard) => ({ shard, open })));
     this.errands.sumLeftOver(open);
     return true;

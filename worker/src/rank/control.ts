@@ -28,8 +28,8 @@ const open = 0;
 const taken = 1;
 const done = 2;
 
-/** Words per shard: revoked or not, parts passed, points reached, reported or not. */
-const wordsOfShard = 4;
+/** Words per shard: revoked or not, parts passed, points reached, reported or not, when it was begun. */
+const wordsOfShard = 5;
 /** Words per part of an outbox: its state, and how many of its sums are NaN or infinite. */
 const wordsOfPart = 2;
 
@@ -81,7 +81,7 @@ export class StoreControl {
     return Atomics.load(this.words, perShard + wordsOfShard * shard) === 1;
   }
 
-  /** Main thread, before a shard's task is given out: nothing of it is revoked, passed, reached or reported. */
+  /** Main thread, before a shard's task is given out: nothing of it is revoked, begun, passed, reached or reported. */
   begin(shard: number): void {
     this.words.fill(0, perShard + wordsOfShard * shard, perShard + wordsOfShard * (shard + 1));
   }
@@ -103,6 +103,17 @@ export class StoreControl {
 
   reached(shard: number): number {
     return Atomics.load(this.words, perShard + wordsOfShard * shard + 2);
+  }
+
+  /** Rank: the shard's turn has come. */
+  enter(shard: number): void {
+    Atomics.store(this.words, perShard + wordsOfShard * shard + 4, clock());
+  }
+
+  /** Milliseconds since a rank began the shard; null when none has. */
+  sinceBegun(shard: number): number | null {
+    const begun = Atomics.load(this.words, perShard + wordsOfShard * shard + 4);
+    return begun === 0 ? null : Math.max(0, clock() - begun);
   }
 
   /** Rank: what the shard came to stands in the store, and with it all that its last part does not hold. */
@@ -227,4 +238,9 @@ export class StoreControl {
   private partWord(outbox: number, part: number): number {
     return this.parts + wordsOfPart * (outbox * largestPartCount + part);
   }
+}
+
+/** Milliseconds, the same in all threads; never 0. Only differences are of use. */
+function clock(): number {
+  return 1 + (Date.now() % 2 ** 30);
 }

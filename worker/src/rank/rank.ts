@@ -60,6 +60,8 @@ export class Rank {
     switch (task.kind) {
       case 'shard':
         return this.computeShard(task);
+      case 'shards':
+        return { kind: 'shards', shards: task.tasks.map((one) => this.computeShard(one)) };
       case 'round':
         return this.round.run(task);
       case 'sync':
@@ -96,6 +98,7 @@ export class Rank {
     const none = { kind: 'shard', shard, lossSum: 0, correct: 0, loadSeconds: 0, computeSeconds: 0 } as const;
     const { control } = bench.store;
     if (samples.length === 0) {
+      control.enter(shard);
       bench.store.putResult(none);
       this.parts.finishEmpty(shard, task.subtree, task.side);
       return { ...none, samples: 0 };
@@ -103,6 +106,7 @@ export class Rank {
     const isRevoked = (): boolean => control.isRevoked(shard);
     // It may have waited behind another task.
     if (isRevoked()) return { ...none, samples: 0, revoked: true };
+    control.enter(shard);
     const begun = performance.now();
     const program = bench.program('train', samples.length);
     const { seed, augmentation } = bench.setup.recipe;

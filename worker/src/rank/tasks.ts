@@ -37,6 +37,18 @@ export interface ShardReport {
   readonly revoked?: true;
 }
 
+/** Compute some shards one after the other: in between nobody need be asked, or told. */
+export interface ShardsTask {
+  readonly kind: 'shards';
+  readonly tasks: readonly ShardTask[];
+}
+
+export interface ShardsReport {
+  readonly kind: 'shards';
+  /** In the order of the tasks. */
+  readonly shards: readonly ShardReport[];
+}
+
 /**
  * Batch-norm mode `sync`: compute some shards layer by layer, together with whoever computes the others. At every point
  * the rank leaves their moments or sums in the store and sleeps until those of the whole batch are there.
@@ -151,6 +163,7 @@ export interface EvaluationReport {
 /** By the name of the task's kind: what is asked, and what is answered. */
 interface Exchanges {
   shard: [ShardTask, ShardReport];
+  shards: [ShardsTask, ShardsReport];
   round: [RoundTask, RoundReport];
   sync: [SyncTask, SyncReport];
   subtree: [SubtreeTask, SubtreeReport];
