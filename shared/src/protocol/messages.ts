@@ -3,7 +3,9 @@
  * the comment names one, is the frame's raw little-endian tail. Optional values are null, never absent.
  *
  * A node's life: hello, welcome, data-request and data-chunk as needed, ready; then assign (with the weights
- * of its step before or after it) is answered for each subtree by gradient-parts and one subtree-done.
+ * of its step before or after it) is answered for each subtree by gradient-parts and one subtree-done. It may be for
+ * the step after the one that the node is at: then that one is done first, and the other begun when its parameters are
+ * here. Running statistics follow when an evaluation or a hash needs them.
  * An assignment ends in one of three ways: its last subtree-done, `failed`, or `released` in answer to `revoke`.
  */
 import { z } from 'zod';

@@ -1,11 +1,17 @@
-/** An evaluation at a node: answered once, and not at all when it was taken back while a rank was at it. */
+/**
+ * An evaluation at a node: answered once, and not at all when it was taken back while a rank was at it. Shards that come
+ * back undone.
+ */
 import { decodeFrame } from '@lockstep/shared/protocol/frame.ts';
 import { defaultLimits } from '@lockstep/shared/protocol/limits.ts';
 import { parseRecipe } from '@lockstep/shared/recipe.ts';
+import type { DeskBoard, OpenSubtree } from '@lockstep/worker/node/desk-board.ts';
 import { Outbox, type Wire } from '@lockstep/worker/node/outbox.ts';
+import { RankErrands } from '@lockstep/worker/node/rank-errands.ts';
 import { ShardDesk } from '@lockstep/worker/node/shard-desk.ts';
+import type { SubtreeSender } from '@lockstep/worker/node/subtree-sender.ts';
 import type { RankHost } from '@lockstep/worker/rank/rank-host.ts';
-import type { EvaluationReport } from '@lockstep/worker/rank/tasks.ts';
+import type { EvaluationReport, ShardReport, ShardsTask } from '@lockstep/worker/rank/tasks.ts';
 import test from 'ava';
 
 /** A desk whose ranks do nothing until they are told, and whose coordinator is a list. */
@@ -86,4 +92,83 @@ test('nothing comes of one that was taken back, whether it waited, was computed 
   evaluate(4);
   await finish();
   t.deepEqual(sent, [['evaluation-done', 4]]);
+});
+
+/** A board on which all shards of a step are one subtree, and ranks that answer as they are told. */
+function openErrands(answer: (shard: number, attempt: number) => 'done' | 'undone' | 'taken back' | 'lost') {
+  const asked: number[][] = [];
+  const failed: string[] = [];
+  const revoked = new Set<number>();
+  const reports = new Map<number, ShardReport>();
+  const run = async ({ tasks }: ShardsTask) => {
+    const attempt = asked.push(tasks.map(({ shard }) => shard));
+    const answers = tasks.map(({ shard }) => ({ shard, how: answer(shard, attempt) }));
+    for (const { shard, how } of answers) if (how === 'taken back') revoked.add(shard);
+    if (answers.some(({ how }) => how === 'lost')) return { ok: false, reason: 'the thread has ended' };
+    const shards = answers.map(({ shard, how }): ShardReport => {
+      const none = { kind: 'shard', shard, samples: 1, lossSum: 1, correct: 1 } as const;
+      const report = { ...none, loadSeconds: 0, computeSeconds: 0 };
+      return how === 'done' ? report : { ...report, revoked: true };
+    });
+    return { ok: true, report: { kind: 'shards', shards } };
+  };
+  const control = {
+    begin: () => {},
+    reopenTaken: () => {},
+    isRevoked: (shard: number) => revoked.has(shard),
+  };
+  const board = {
+    setup: { host: { pool: { run }, store: { control } } },
+    running: new Map<number, number>(),
+    outlets: { hold: () => {}, release: () => {} },
+    reports,
+    open: [],
+    step: 5,
+    closed: false,
+    planOf: () => ({ epoch: 0, shards: [] }),
+    reportOf: () => null,
+    record: (report: ShardReport) => void reports.set(report.shard, report),
+    account: () => {},
+  };
+  const errands = new RankErrands(board as unknown as DeskBoard, {} as SubtreeSender, {
+    fail: (assignment, cause, reason) => void failed.push(`${assignment} ${cause} ${reason}`),
+    onFinished: () => {},
+    onFree: () => {},
+  });
+  const open = {
+    assignment: 9,
+    step: 5,
+    subtree: { from: 0, width: 4 },
+    outbox: 0,
+  } as unknown as OpenSubtree;
+  const compute = (...shards: number[]): Promise<void> =>
+    errands.shards(shards.map((shard) => ({ shard, open })));
+  return { compute, asked, failed, reports, board };
+}
+
+test('shards whose weights did not come in time are waited for again, those that were taken back are not', async (t) => {
+  const { compute, asked, failed, reports, board } = openErrands((shard, attempt) => {
+    if (shard === 1) return 'taken back';
+    return shard === 0 || attempt > 7 ? 'done' : 'undone';
+  });
+  await compute(0, 1, 2, 3);
+  t.deepEqual(asked, [[0, 1, 2, 3], ...Array.from({ length: 7 }, () => [2, 3])]);
+  t.deepEqual([...reports.keys()], [0, 2, 3]);
+  t.deepEqual(failed, []);
+  t.is(board.running.size, 0);
+});
+
+test('a rank that is lost again and again with the same shards cannot do them', async (t) => {
+  const { compute, asked, failed, board } = openErrands(() => 'lost');
+  await compute(2, 3);
+  t.deepEqual(asked, [
+    [2, 3],
+    [2, 3],
+    [2, 3],
+  ]);
+  t.deepEqual(failed, [
+    '9 rank-lost shard 2: the thread has ended',
+    '9 rank-lost shard 3: the thread has ended',
+  ]);
+  t.is(board.running.size, 0);
 });
