@@ -1,0 +1,93 @@
+/**
+ * What a cluster costs against threads on a machine whose speed changes from second to second: nodes over loopback and as
+ * many threads of one process are started side by side and take turns of a few seconds, while the others are stopped.
+ *
+ *   npm run bench:turns -- [--model resnet20] [--nodes 2] [--turns 12] [--seconds 4] [--warm-up 20] [--json]
+ */
+import { parseArgs } from 'node:util';
+import { median } from '@lockstep/coordinator/plan/program-timing.ts';
+import { stepsWithin, TurnTaker } from './turns/turn-taker.ts';
+
+const { values: options } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'resnet20' },
+    nodes: { type: 'string', default: '2' },
+    batch: { type: 'string', default: '128' },
+    turns: { type: 'string', default: '12' },
+    seconds: { type: 'string', default: '4' },
+    'warm-up': { type: 'string', default: '20' },
+    json: { type: 'boolean', default: false },
+  },
+});
+const [ranks, batch, turns, seconds] = [options.nodes, options.batch, options.turns, options.seconds].map(
+  Number,
+) as [number, number, number, number];
+/** Milliseconds after which a run that goes on has its code and data in the caches again. */
+const settling = 150;
+
+const sleep = (milliseconds: number): Promise<void> =>
+  new Promise((resolve) => setTimeout(resolve, milliseconds));
+const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
+
+/** One turn. @returns milliseconds of each step that lies in it */
+async function turn(run: TurnTaker): Promise<number[]> {
+  run.resume();
+  const from = performance.now() + settling;
+  await Promise.race([sleep(1000 * seconds), run.over]);
+  run.pause();
+  const to = performance.now();
+  // Lines that were on their way.
+  await sleep(20);
+  return stepsWithin(run.steps, from, to);
+}
+
+const runs: TurnTaker[] = [];
+try {
+  for (const nodes of [false, true]) {
+    const run = await TurnTaker.start({ model: options.model, batch, shards: 8, ranks, nodes });
+    runs.push(run);
+    await Promise.race([sleep(1000 * Number(options['warm-up'])), run.over]);
+    run.pause();
+  }
+  const [threads, nodes] = runs as [TurnTaker, TurnTaker];
+  const all: [number[], number[]] = [[], []];
+  const ratios: number[] = [];
+  for (let i = 0; i < turns; i++) {
+    // Whoever is first changes, so that what becomes slower steadily favours nobody.
+    const second = i % 2 === 0 ? null : await turn(nodes);
+    const own = await turn(threads);
+    const other = second ?? (await turn(nodes));
+    if (own.length === 0 || other.length === 0)
+      throw new Error('no step fits into a turn: use more --seconds');
+    all[0].push(...own);
+    all[1].push(...other);
+    ratios.push(mean(own) / mean(other));
+    const line = { type: 'turn', turn: i + 1, threads: mean(own), nodes: mean(other), ratio: ratios.at(-1) };
+    if (options.json) process.stdout.write(`${JSON.stringify(line)}\n`);
+  }
+  const ratio = mean(all[0]) / mean(all[1]);
+  const [low, high] = [0.25, 0.75].map((part) => ratios.toSorted((a, b) => a - b)[Math.floor(part * turns)]);
+  const steps = all.map(({ length }) => length);
+  if (options.json) {
+    const result = {
+      type: 'result',
+      model: options.model,
+      ranks,
+      ratio,
+      median: median(ratios),
+      low,
+      high,
+      steps,
+    };
+    process.stdout.write(`${JSON.stringify(result)}\n`);
+  } else {
+    process.stdout.write(
+      `${options.model}, batch ${batch}: ${ranks} nodes of one thread reach ${ratio.toFixed(3)} of ${ranks} threads ` +
+        `(all steps; turn by turn ${median(ratios).toFixed(3)}, half of them ${low?.toFixed(3)} to ${high?.toFixed(3)})\n` +
+        `${(batch / mean(all[0]) / 0.001).toFixed(0)} images/s on threads, ${(batch / mean(all[1]) / 0.001).toFixed(0)} on nodes; ` +
+        `${steps.join(' and ')} steps\n`,
+    );
+  }
+} finally {
+  await Promise.all(runs.map((run) => run.stop()));
+}
