@@ -108,9 +108,16 @@ export class DeskBoard {
     const shards = this.given.get(assignment) ?? [];
     const ages = shards.map((shard) => (this.reports.has(shard) ? Infinity : control.sinceBegun(shard)));
     const begun = ages.filter((age) => age !== null);
+    // Those that ranks without anything else have been given: their turn has come, though nobody has begun them yet.
+    const isAtWork = [...this.running.keys()].some(
+      (shard) => control.sinceBegun(shard) !== null && this.reportOf(shard) === null,
+    );
+    const inHand = shards.filter((shard, i) => ages[i] === null && this.running.has(shard)).length;
+    const starting = isAtWork ? 0 : Math.min(inHand, this.setup.host.pool.size);
     const newest = Math.min(...begun);
     const seconds = Number.isFinite(newest) ? newest / 1000 : 0;
-    this.outbox.urgent(encodeFrame({ type: 'progress', assignment, begun: begun.length, seconds }));
+    const count = begun.length + starting;
+    this.outbox.urgent(encodeFrame({ type: 'progress', assignment, begun: count, seconds }));
   }
 
   /**
