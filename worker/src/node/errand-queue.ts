@@ -18,8 +18,8 @@ export class ErrandQueue {
   private evaluations: CoordinatorMessage<'evaluate'>[] = [];
   /** Tasks that ranks have. */
   private given = 0;
-  /** Shards of these. */
-  private readonly inHand = new Set<ShardJob>();
+  /** Those of these that are shards. */
+  private readonly inHand = new Set<readonly ShardJob[]>();
 
   constructor(board: DeskBoard, shelf: WeightsShelf, errands: RankErrands, onEnd: () => void) {
     this.board = board;
@@ -56,7 +56,7 @@ export class ErrandQueue {
     this.evaluations = this.evaluations.filter((message) => message.assignment !== assignment);
     const { running, setup } = this.board;
     const { control } = setup.host.store;
-    for (const job of this.inHand) {
+    for (const job of [...this.inHand].flat()) {
       const { shard } = job;
       if (!isOfIt(job) || control.sinceBegun(shard) !== null) continue;
       // The rank that has it gives it back when its turn comes; until then nobody else may have the slot.
@@ -94,14 +94,14 @@ export class ErrandQueue {
   }
 
   private async compute(jobs: readonly ShardJob[]): Promise<void> {
-    for (const job of jobs) this.inHand.add(job);
+    this.inHand.add(jobs);
     await this.errands.shards(jobs);
-    for (const job of jobs) this.inHand.delete(job);
+    this.inHand.delete(jobs);
   }
 
-  /** What ranks have and have not done; a task without shards is one. */
+  /** What ranks have and have not done: shards, and evaluations. */
   private get unfinished(): number {
-    const shards = [...this.inHand].filter(({ shard }) => this.board.reportOf(shard) === null).length;
-    return this.inHand.size === 0 ? this.given : shards;
+    const shards = [...this.inHand].flat().filter(({ shard }) => this.board.reportOf(shard) === null);
+    return shards.length + this.given - this.inHand.size;
   }
 }
