@@ -96,8 +96,8 @@ export class NodeMember implements Member {
     return this.progress.begunOf(id);
   }
 
-  ask({ id: assignment }: Work, now: number): boolean {
-    const asking = this.progress.asking(assignment, now);
+  ask({ id: assignment, subtrees }: Work, now: number): boolean {
+    const asking = this.progress.asking(assignment, shardCount(subtrees), now);
     if (asking !== 'ask') return asking === 'known';
     const { link } = this.guest;
     this.progress.asked(assignment, now);
@@ -168,16 +168,14 @@ export class NodeMember implements Member {
     const work = this.works.get(message.assignment);
     if (work === undefined) return;
     const notFinite = this.incoming.take(work, message, payload);
-    const begun = shardCount(work.subtrees.slice(0, message.subtree + 1));
-    this.progress.seen(work.id, begun, begun === shardCount(work.subtrees));
+    this.progress.seen(work.id, shardCount(work.subtrees.slice(0, message.subtree + 1)));
     if (notFinite > 0) this.drop('GRADIENT_INVALID', `${notFinite} floats of a gradient are NaN or infinite`);
   }
 
   private takeProgress({ assignment, begun, seconds }: NodeMessage<'progress'>): void {
-    const work = this.works.get(assignment);
-    if (work === undefined) return;
+    if (!this.works.has(assignment)) return;
     const now = performance.now();
-    this.progress.answered(assignment, begun, begun === shardCount(work.subtrees), now);
+    this.progress.answered(assignment, begun, now);
     if (begun > 0) this.record.progressed(now - 1000 * seconds);
     this.setup.events.onProgress();
   }

@@ -4,8 +4,7 @@
  */
 import type { ShardTask } from '@lockstep/worker/rank/tasks.ts';
 import type { Delivery, Work } from './member.ts';
-import type { StepGround } from './step-in-progress.ts';
-import { groundOf } from './step-in-progress.ts';
+import { groundOf, type StepGround } from './step-in-progress.ts';
 
 export class WorkAhead {
   /** What the step will be given out on. */

@@ -13,21 +13,20 @@ const patience = 100;
 export interface Knowledge {
   /** Shards that ranks have begun. */
   readonly begun: number;
-  /** Whether these are all: then nothing can be taken over, whatever an answer would say. */
-  readonly isAll: boolean;
   readonly answeredAt: number | null;
   /** Null: nothing is on its way. */
   readonly askedAt: number | null;
 }
 
-const nothing: Knowledge = { begun: 0, isAll: false, answeredAt: null, askedAt: null };
+const nothing: Knowledge = { begun: 0, answeredAt: null, askedAt: null };
 
 /** known: as good as it gets. asked: an answer is on its way. */
 export type Asking = 'known' | 'asked' | 'ask';
 
-/** Pure: is it known well enough how far work is? */
-export function decideAsking({ isAll, answeredAt, askedAt }: Knowledge, now: number): Asking {
-  if (isAll) return 'known';
+/** Pure: is it known well enough how far work is? @param shards that it has */
+export function decideAsking({ begun, answeredAt, askedAt }: Knowledge, shards: number, now: number): Asking {
+  // Of what is begun nothing can be taken over, whatever an answer would say.
+  if (begun >= shards) return 'known';
   if (askedAt !== null) return now - askedAt > patience ? 'known' : 'asked';
   return answeredAt !== null && now - answeredAt <= fresh ? 'known' : 'ask';
 }
@@ -39,26 +38,22 @@ export class WorkProgress {
     return this.of(work).begun;
   }
 
-  asking(work: number, now: number): Asking {
-    return decideAsking(this.of(work), now);
+  asking(work: number, shards: number, now: number): Asking {
+    return decideAsking(this.of(work), shards, now);
   }
 
   asked(work: number, now: number): void {
     this.byWork.set(work, { ...this.of(work), askedAt: now });
   }
 
-  answered(work: number, begun: number, isAll: boolean, now: number): void {
-    this.byWork.set(work, { begun, isAll, answeredAt: now, askedAt: null });
+  answered(work: number, begun: number, now: number): void {
+    this.byWork.set(work, { begun, answeredAt: now, askedAt: null });
   }
 
   /** A piece of a sum has come: whoever sends it has begun all that is in it. @param begun shards, at least */
-  seen(work: number, begun: number, isAll: boolean): void {
+  seen(work: number, begun: number): void {
     const known = this.of(work);
-    this.byWork.set(work, {
-      ...known,
-      begun: Math.max(known.begun, begun),
-      isAll: known.isAll || isAll,
-    });
+    this.byWork.set(work, { ...known, begun: Math.max(known.begun, begun) });
   }
 
   forget(work: number): void {
