@@ -7,12 +7,12 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
 import { median } from '@lockstep/coordinator/plan/program-timing.ts';
 import Table from 'cli-table3';
 import { LineProcess } from './peers/line-process.ts';
 import { type ClusterFigures, measureCluster, warmUp } from './simulate/measure/cluster-run.ts';
+import { threadsCommand } from './simulate/measure/run-commands.ts';
 
 const { values: options } = parseArgs({
   options: {
@@ -28,7 +28,6 @@ const [nodes, rounds, steps, batch] = [options.nodes, options.rounds, options.st
   Number,
 ) as [number, number, number, number];
 const shards = 8;
-const binary = fileURLToPath(new URL('../../coordinator/bin/lockstep.js', import.meta.url));
 /** Seconds that one line may take. */
 const patience = 120;
 
@@ -42,12 +41,8 @@ interface LocalFigures {
 /** The same recipe on threads of one process. */
 async function measureThreads(model: string): Promise<LocalFigures> {
   const folder = await mkdtemp(join(tmpdir(), 'lockstep-threads-'));
-  const args = [
-    [binary, 'train', '--model', model, '--dataset', 'synthetic', '--batch-size', String(batch)],
-    ['--shards', String(shards), '--steps', String(steps + warmUp), '--no-evaluate', '--no-baseline'],
-    ['--threads', String(nodes), '--out', folder, '--json', '--checkpoint-seconds', '100000', '--seed', '1'],
-  ].flat();
-  const child = new LineProcess({ file: process.execPath, args });
+  const run = { model, batch, shards, steps: steps + warmUp, folder };
+  const child = new LineProcess(threadsCommand(run, nodes));
   try {
     const seconds: number[] = [];
     let parameters = 0;

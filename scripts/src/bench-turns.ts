@@ -42,6 +42,18 @@ async function turn(run: TurnTaker): Promise<number[]> {
 }
 
 const runs: TurnTaker[] = [];
+let isInterrupted = false;
+/** Nobody is left behind, stopped. */
+const stopAll = (): Promise<void[]> => Promise.all(runs.map((run) => run.stop()));
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  process.once(signal, () => {
+    isInterrupted = true;
+    void stopAll().finally(() => process.exit(code));
+  });
+}
 try {
   for (const nodes of [false, true]) {
     const run = await TurnTaker.start({ model: options.model, batch, shards: 8, ranks, nodes });
@@ -84,10 +96,13 @@ try {
     process.stdout.write(
       `${options.model}, batch ${batch}: ${ranks} nodes of one thread reach ${ratio.toFixed(3)} of ${ranks} threads ` +
         `(all steps; turn by turn ${median(ratios).toFixed(3)}, half of them ${low?.toFixed(3)} to ${high?.toFixed(3)})\n` +
-        `${(batch / mean(all[0]) / 0.001).toFixed(0)} images/s on threads, ${(batch / mean(all[1]) / 0.001).toFixed(0)} on nodes; ` +
+        `${((1000 * batch) / mean(all[0])).toFixed(0)} images/s on threads, ${((1000 * batch) / mean(all[1])).toFixed(0)} on nodes; ` +
         `${steps.join(' and ')} steps\n`,
     );
   }
+} catch (thrown) {
+  // A terminal interrupts the runs as well: that they have ended is no news.
+  if (!isInterrupted) throw thrown;
 } finally {
-  await Promise.all(runs.map((run) => run.stop()));
+  await stopAll();
 }

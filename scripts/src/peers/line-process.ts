@@ -53,6 +53,11 @@ export class LineProcess {
     return this.child.pid ?? 0;
   }
 
+  /** Sends a signal, unless the process is gone or was never started. */
+  signal(name: NodeJS.Signals): void {
+    this.child.kill(name);
+  }
+
   send(line: string): void {
     this.child.stdin.write(`${line}\n`);
   }

@@ -2,8 +2,8 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { LineProcess } from '../peers/line-process.ts';
+import { coordinatorCommand, nodeCommand, threadsCommand } from '../simulate/measure/run-commands.ts';
 
 export interface TurnRun {
   readonly model: string;
@@ -20,7 +20,8 @@ export interface SeenStep {
   readonly duration: number;
 }
 
-const binary = fileURLToPath(new URL('../../../coordinator/bin/lockstep.js', import.meta.url));
+/** More than anybody waits for. */
+const endless = 1_000_000;
 /** Seconds that one line may take: others have their turns meanwhile. */
 const patience = 600;
 
@@ -34,18 +35,13 @@ export class TurnTaker {
   private readonly ranks: number;
 
   private constructor(run: TurnRun, folder: string) {
-    const { model, batch, shards, ranks, nodes } = run;
+    const { ranks, nodes } = run;
     this.folder = folder;
     this.ranks = ranks;
-    const who = nodes
-      ? ['coordinator', '--threads', '0', '--min-nodes', String(ranks), '--listen', '127.0.0.1:0']
-      : ['train', '--threads', String(ranks), '--no-baseline'];
-    const args = [
-      [binary, ...who, '--model', model, '--dataset', 'synthetic', '--batch-size', String(batch)],
-      ['--shards', String(shards), '--steps', '1000000', '--no-evaluate', '--out', folder, '--json'],
-      ['--checkpoint-seconds', '100000', '--seed', '1'],
-    ].flat();
-    this.first = new LineProcess({ file: process.execPath, args, env: { LOCKSTEP_TOKEN: undefined } });
+    const measured = { ...run, steps: endless, folder };
+    this.first = new LineProcess(
+      nodes ? coordinatorCommand(measured, ranks) : threadsCommand(measured, ranks),
+    );
     this.over = this.follow();
     // Whoever waits for a turn to end sees why.
     this.over.catch(() => {});
@@ -57,11 +53,11 @@ export class TurnTaker {
 
   /** Stops all of its processes where they are. Each sees that it slept, so nobody is thought to be gone. */
   pause(): void {
-    for (const { id } of this.processes) process.kill(id, 'SIGSTOP');
+    for (const child of this.processes) child.signal('SIGSTOP');
   }
 
   resume(): void {
-    for (const { id } of this.processes) process.kill(id, 'SIGCONT');
+    for (const child of this.processes) child.signal('SIGCONT');
   }
 
   async stop(): Promise<void> {
@@ -82,15 +78,8 @@ export class TurnTaker {
         this.steps.push({ endedAt: performance.now(), duration: Number(event['seconds']) * 1000 });
       }
       if (event['type'] !== 'listening') continue;
-      for (let i = 0; i < this.ranks; i++) {
-        const words = ['join', String(event['url']), '--threads', '1', '--name', `node-${i}`, '--json'];
-        const command = {
-          file: process.execPath,
-          args: [binary, ...words],
-          env: { LOCKSTEP_TOKEN: undefined },
-        };
-        this.joined.push(new LineProcess(command));
-      }
+      for (let i = 0; i < this.ranks; i++)
+        this.joined.push(new LineProcess(nodeCommand(String(event['url']), i)));
     }
   }
 }

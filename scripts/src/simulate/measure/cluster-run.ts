@@ -2,11 +2,11 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { median } from '@lockstep/coordinator/plan/program-timing.ts';
 import type { ClusterStatus } from '@lockstep/coordinator/cluster/cluster-status.ts';
 import { LineProcess } from '../../peers/line-process.ts';
 import { processSeconds } from './process-time.ts';
+import { coordinatorCommand, nodeCommand } from './run-commands.ts';
 
 export interface ClusterRun {
   readonly model: string;
@@ -15,8 +15,6 @@ export interface ClusterRun {
   readonly nodes: number;
   readonly steps: number;
 }
-
-const binary = fileURLToPath(new URL('../../../../coordinator/bin/lockstep.js', import.meta.url));
 
 /** Steps that do not count: kernels are compiled, speeds are learnt. */
 export const warmUp = 4;
@@ -46,14 +44,8 @@ export interface ClusterFigures {
 export async function measureCluster(run: ClusterRun): Promise<ClusterFigures> {
   const { model, batch, shards, nodes, steps } = run;
   const folder = await mkdtemp(join(tmpdir(), 'lockstep-simulate-'));
-  const env = { LOCKSTEP_TOKEN: undefined };
-  const args = [
-    [binary, 'coordinator', '--model', model, '--dataset', 'synthetic', '--batch-size', String(batch)],
-    ['--shards', String(shards), '--steps', String(steps + warmUp), '--no-evaluate'],
-    ['--threads', '0', '--min-nodes', String(nodes), '--listen', '127.0.0.1:0', '--out', folder],
-    ['--json', '--checkpoint-seconds', '100000', '--seed', '1'],
-  ].flat();
-  const coordinator = new LineProcess({ file: process.execPath, args, env });
+  const command = coordinatorCommand({ model, batch, shards, steps: steps + warmUp, folder }, nodes);
+  const coordinator = new LineProcess(command);
   const joined: LineProcess[] = [];
   try {
     const seconds: number[] = [];
@@ -67,10 +59,7 @@ export async function measureCluster(run: ClusterRun): Promise<ClusterFigures> {
       const event = JSON.parse(await coordinator.nextLine(patience)) as Record<string, unknown>;
       if (event['type'] === 'listening') {
         url = String(event['url']);
-        for (let i = 0; i < nodes; i++) {
-          const words = ['join', url, '--threads', '1', '--name', `node-${i}`, '--json'];
-          joined.push(new LineProcess({ file: process.execPath, args: [binary, ...words], env }));
-        }
+        for (let i = 0; i < nodes; i++) joined.push(new LineProcess(nodeCommand(url, i)));
       }
       if (event['type'] === 'step') seconds.push(event['seconds'] as number);
       if (event['type'] === 'step' && seconds.length === steps + warmUp - 2) status = await askStatus(url);
