@@ -70,59 +70,59 @@ async function expectedOf(host: RankHost, weights: readonly Float32Array[]): Pro
   return expected;
 }
 
+/** A desk that has all weights of step 5, and what steps 5 and 6 come to. */
+function withDesk(
+  threads: number,
+  use: (bench: DeskBench, sixthWeights: Float32Array, fifth: string, sixth: string) => Promise<void>,
+): Promise<void> {
+  return withHost(recipe, threads, async (host) => {
+    const weights = [initialise(host.layout, 1), initialise(host.layout, 2)] as const;
+    const [fifth, sixth] = (await expectedOf(host, weights)) as [string, string];
+    const bench = new DeskBench(recipe, host);
+    bench.weights(5, weights[0]);
+    await use(bench, weights[1], fifth, sixth);
+    bench.desk.close();
+    await bench.desk.idle();
+  });
+}
+
 for (const threads of [1, 2]) {
   test.serial(`the next step waits for its parameters, and for nothing else: ${threads} ranks`, (t) =>
-    withHost(recipe, threads, async (host) => {
-      const weights = [initialise(host.layout, 1), initialise(host.layout, 2)] as const;
-      const [fifth, sixth] = await expectedOf(host, weights);
-      const bench = new DeskBench(recipe, host);
-      bench.weights(5, weights[0]);
+    withDesk(threads, async (bench, sixthWeights, fifth, sixth) => {
       const first = bench.assign(5);
       const second = bench.assign(6);
       t.is(bench.progress(second), 0, 'it is known, and nothing of it has been begun');
       t.is(await bench.done(first), fifth);
       await new Promise((resolve) => setTimeout(resolve, 30));
       t.false(bench.sent.some(({ type, assignment }) => type !== 'progress' && assignment === second));
-      bench.parameters(6, weights[1]);
+      bench.parameters(6, sixthWeights);
       t.is(await bench.done(second), sixth);
       // Running statistics come late, and change nothing.
       bench.desk.weightsComplete(6);
       t.is(await bench.done(bench.assign(6)), sixth);
-      bench.desk.close();
-      await bench.desk.idle();
     }),
   );
 
   test.serial(`shards of the step before go first while the next cannot be computed: ${threads} ranks`, (t) =>
-    withHost(recipe, threads, async (host) => {
-      const weights = [initialise(host.layout, 1), initialise(host.layout, 2)] as const;
-      const [fifth, sixth] = await expectedOf(host, weights);
-      const bench = new DeskBench(recipe, host);
-      bench.weights(5, weights[0]);
+    withDesk(threads, async (bench, sixthWeights, fifth, sixth) => {
       t.is(await bench.done(bench.assign(5)), fifth);
       const ahead = bench.assign(6);
       // Ranks have loaded its images by now and wait for the weights.
       await new Promise((resolve) => setTimeout(resolve, 30));
       t.is(await bench.done(bench.assign(5)), fifth, 'somebody who had them is gone');
-      bench.parameters(6, weights[1]);
+      bench.parameters(6, sixthWeights);
       t.is(await bench.done(ahead), sixth);
       // What it is at and can finish is finished: the weights of the step before are still there.
       const again = bench.assign(6);
       const back = bench.assign(5);
       t.is(await bench.done(again), sixth);
       t.is(await bench.done(back), fifth);
-      bench.desk.close();
-      await bench.desk.idle();
     }),
   );
 }
 
 test.serial('nothing comes of what is taken back before its step, and what comes after it is right', (t) =>
-  withHost(recipe, 1, async (host) => {
-    const weights = [initialise(host.layout, 1), initialise(host.layout, 2)] as const;
-    const [fifth, sixth] = await expectedOf(host, weights);
-    const bench = new DeskBench(recipe, host);
-    bench.weights(5, weights[0]);
+  withDesk(1, async (bench, sixthWeights, fifth, sixth) => {
     const first = bench.assign(5);
     const held = bench.assign(6);
     bench.desk.revoke(held);
@@ -131,10 +131,8 @@ test.serial('nothing comes of what is taken back before its step, and what comes
     const begun = bench.assign(6);
     await new Promise((resolve) => setTimeout(resolve, 30));
     bench.desk.revoke(begun);
-    bench.parameters(6, weights[1]);
+    bench.parameters(6, sixthWeights);
     t.is(await bench.done(bench.assign(6)), sixth);
     t.false(bench.sent.some(({ assignment }) => assignment === held || assignment === begun));
-    bench.desk.close();
-    await bench.desk.idle();
   }),
 );
