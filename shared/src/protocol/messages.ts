@@ -19,7 +19,7 @@ import {
 } from './fields.ts';
 
 /** Peers of different versions refuse each other. hello, refused and frames as small never change their form. */
-export const protocolVersion = 5;
+export const protocolVersion = 6;
 
 const { assignment, step, count, positive, dtype, reason, seconds, sha256, clock, bytes } = fields;
 /** Position in the assignment's list of subtrees. */
