@@ -1,6 +1,5 @@
 /** A session: a model, its kernels, the store and the ranks of this process, ready to compute. */
 import type { Layout } from '@lockstep/shared/model/layout.ts';
-import { inferShapes } from '@lockstep/shared/model/shapes.ts';
 import type { Model } from '@lockstep/shared/model/spec.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
@@ -90,19 +89,8 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     await pool.close();
     throw thrown;
   }
-  const truth = new Truth(layout, store, batchNormPixels(model));
+  const truth = new Truth(layout, store);
   const storeBytes = store.layout.bytes;
   const close = (end?: WorkEnd): Promise<void> => workforce.close(end);
   return { model, layout, kernels, truth, pool, workforce, arenaBytes, storeBytes, close };
-}
-
-/** Height times width of each batch-norm's input. */
-function batchNormPixels(model: Model): Map<string, number> {
-  const shapes = inferShapes(model);
-  const pixels = new Map<string, number>();
-  for (const layer of model.layers) {
-    const shape = shapes.get(layer.name);
-    if (layer.kind === 'batch-norm' && shape) pixels.set(layer.name, shape.height * shape.width);
-  }
-  return pixels;
 }

@@ -6,7 +6,6 @@ import { openSession, type Session } from '@lockstep/coordinator/session.ts';
 import { arenaBytesOf, modelFor, storeShapeOf } from '@lockstep/worker/rank/run-shape.ts';
 import type { BuildName } from '@lockstep/shared/kernels/build-name.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
-import { inferShapes } from '@lockstep/shared/model/shapes.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import { describeDataset } from '@lockstep/worker/data/catalogue.ts';
@@ -70,9 +69,7 @@ export async function inlineRun(
     arenaBytes: arenaBytesOf(recipe, model, dataset),
     profiled,
   });
-  const pixels = new Map<string, number>();
-  for (const [name, { height, width }] of inferShapes(model)) pixels.set(name, height * width);
-  const truth = new Truth(layout, store, pixels);
+  const truth = new Truth(layout, store);
   truth.begin(recipe.seed);
   return { model, layout, store, rank, truth, workforce: new InlineRank(rank) };
 }

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { initialise } from '@lockstep/shared/model/initialisation.ts';
 import { runningOf, type Layout } from '@lockstep/shared/model/layout.ts';
-import { type Moments, mergeMoments, updateRunning } from '@lockstep/shared/reduce/moments.ts';
+import { mergeShardMoments, type ShardMoments, updateRunning } from '@lockstep/shared/reduce/moments.ts';
 import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import { combineKnown } from '@lockstep/shared/reduce/tree.ts';
@@ -13,8 +13,6 @@ import type { StepPlan } from '@lockstep/shared/plan/batch-plan.ts';
 export class Truth {
   readonly layout: Layout;
   readonly store: Store;
-  /** Pixels of each batch-norm's input for one image, by layer: a moment's count is this times the samples. */
-  private readonly pixelsPerImage: ReadonlyMap<string, number>;
   /** Steps committed. */
   step = 0;
   /** Updates the optimizer has applied. */
@@ -22,10 +20,9 @@ export class Truth {
   /** The side that is true now; the other one is being written or waits to be. */
   side: Side = 0;
 
-  constructor(layout: Layout, store: Store, pixelsPerImage: ReadonlyMap<string, number>) {
+  constructor(layout: Layout, store: Store) {
     this.layout = layout;
     this.store = store;
-    this.pixelsPerImage = pixelsPerImage;
   }
 
   /** Puts the first weights of a seed in place, made where they stay. */
@@ -76,19 +73,17 @@ export class Truth {
     const to = this.store.weights(next);
     const { parameterCount } = this.layout;
     to.set(from.subarray(parameterCount), parameterCount);
-    const samples = plan.shards.map(({ length }) => length);
-    const subtrees =
+    const lengths = plan.shards.map(({ length }) => length);
+    const { samples, values } =
       batchNorm === 'sync'
-        ? null
-        : new Map(
-            covers.map(({ from: first, width }) => [
-              first,
-              { width, samples: sum(samples.slice(first, first + width)) },
-            ]),
-          );
-    for (const norm of this.layout.batchNorms) {
-      const { layer, channels } = norm;
-      const batch = this.batchMoments(samples, subtrees, norm);
+        ? // Merged long ago.
+          { samples: sum(lengths), values: this.store.batchTotals(0) }
+        : this.batchMoments(lengths, covers);
+    for (const { layer, channel, channels, pixels } of this.layout.batchNorms) {
+      const batch = {
+        count: pixels * samples,
+        values: values.subarray(2 * channel, 2 * (channel + channels)),
+      };
       const view = (role: 'running-mean' | 'running-variance'): Float32Array => {
         const { offset } = runningOf(this.layout, layer, role);
         return to.subarray(offset, offset + channels);
@@ -100,31 +95,20 @@ export class Truth {
     this.updates += 1;
   }
 
-  /**
-   * Moments of a layer over the whole batch.
-   *
-   * @param subtrees by first shard; null in mode `sync`, where they were merged long ago
-   */
-  private batchMoments(
-    samples: readonly number[],
-    subtrees: ReadonlyMap<number, { readonly width: number; readonly samples: number }> | null,
-    { layer, channel, channels }: Layout['batchNorms'][number],
-  ): Moments {
-    const pixels = this.pixelsPerImage.get(layer) ?? 0;
-    const [from, to] = [2 * channel, 2 * (channel + channels)];
-    if (subtrees === null) {
-      const count = pixels * sum(samples);
-      return { count, values: this.store.batchTotals(0).subarray(from, to) };
-    }
-    const known = (first: number, width: number): Moments | null => {
-      const found = subtrees.get(first);
-      if (found?.width !== width) return null;
-      return {
-        count: pixels * found.samples,
-        values: this.store.moments(first, this.side).subarray(from, to),
-      };
-    };
-    const merged = combineKnown(samples.length, known, mergeMoments);
+  /** Moments over the whole batch. @param lengths samples of each shard */
+  private batchMoments(lengths: readonly number[], covers: readonly Subtree[]): ShardMoments {
+    const known = new Map(covers.map((cover) => [cover.from, cover]));
+    const merged = combineKnown<ShardMoments>(
+      lengths.length,
+      (from, width) =>
+        known.get(from)?.width === width
+          ? {
+              samples: sum(lengths.slice(from, from + width)),
+              values: this.store.moments(from, this.side),
+            }
+          : null,
+      (a, b) => mergeShardMoments(a, b, this.layout.batchNorms),
+    );
     if (!merged) throw new Error('the sums do not cover the step');
     return merged;
   }

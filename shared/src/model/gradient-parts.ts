@@ -37,12 +37,18 @@ export function gradientGroups({ parameters }: Pick<Layout, 'parameters'>): Grad
   return groups;
 }
 
+/** Main threads ask in every step. */
+const cutLayouts = new WeakMap<Layout, readonly GradientRange[]>();
+
 /**
  * Cuts a gradient between groups. Each part takes a third of what is left: the first ones have all of the
  * backward pass to travel in, the last one none, so that is as small as it may be. The same for every shard size.
  */
-export function gradientParts(layout: Layout): GradientRange[] {
+export function gradientParts(layout: Layout): readonly GradientRange[] {
+  const known = cutLayouts.get(layout);
+  if (known !== undefined) return known;
   const parts: GradientRange[] = [];
+  cutLayouts.set(layout, parts);
   const groups = gradientGroups(layout);
   let to = layout.parameterCount;
   const cut = (from: number): void => {

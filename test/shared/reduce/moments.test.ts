@@ -1,5 +1,11 @@
 /** Moments merged from shards against moments of all elements at once. */
-import { type Moments, mergeMoments, updateRunning } from '@lockstep/shared/reduce/moments.ts';
+import {
+  type Moments,
+  mergeMoments,
+  mergeShardMoments,
+  type ShardMoments,
+  updateRunning,
+} from '@lockstep/shared/reduce/moments.ts';
 import { combineTree } from '@lockstep/shared/reduce/tree.ts';
 import test from 'ava';
 import fc from 'fast-check';
@@ -112,4 +118,43 @@ test('a single element moves the mean and leaves the variance alone', (t) => {
   const variance = Float32Array.of(1);
   updateRunning(mean, variance, { count: 1, values: Float64Array.of(10, 0) }, 0.5);
   t.deepEqual([mean[0], variance[0]], [5, 1]);
+});
+
+test('all layers in one go: bit for bit what each layer alone gives, empty shards included', (t) => {
+  const layers = [
+    { layer: 'a', channel: 0, channels: 3, pixels: 49 },
+    { layer: 'b', channel: 3, channels: 1, pixels: 1 },
+    { layer: 'c', channel: 4, channels: 2, pixels: 6 },
+  ];
+  const value = fc.double({ min: -1e6, max: 1e6, noNaN: true });
+  const shard = fc.record({
+    samples: fc.integer({ min: 0, max: 9 }),
+    values: fc.array(value, { minLength: 12, maxLength: 12 }),
+  });
+  assertProperty(
+    fc.property(fc.array(shard, { minLength: 1, maxLength: 9 }), (drafts) => {
+      const shards = drafts.map(({ samples, values }) => ({ samples, values: Float64Array.from(values) }));
+      const merged = combineTree(
+        shards.length,
+        (k) => shards[k] as ShardMoments,
+        (a, b) => mergeShardMoments(a, b, layers),
+      );
+      if (merged.samples !== shards.reduce((sum, { samples }) => sum + samples, 0)) return false;
+      return layers.every(({ channel, channels, pixels }) => {
+        const [from, to] = [2 * channel, 2 * (channel + channels)];
+        const alone = combineTree<Moments>(
+          shards.length,
+          (k) => {
+            const { samples, values } = shards[k] as ShardMoments;
+            return { count: pixels * samples, values: values.subarray(from, to) };
+          },
+          mergeMoments,
+        );
+        const found = merged.values.subarray(from, to);
+        return alone.count === 0 || alone.values.every((number, i) => Object.is(number, found[i]));
+      });
+    }),
+    300,
+  );
+  t.pass();
 });

@@ -1,7 +1,7 @@
 /** The batch-norm moments of a subtree, merged in the fixed tree as the coordinator would. */
 import type { Layout } from '@lockstep/shared/model/layout.ts';
 import type { Subtree } from '@lockstep/shared/protocol/messages.ts';
-import { type Moments, mergeMoments } from '@lockstep/shared/reduce/moments.ts';
+import { mergeShardMoments, type ShardMoments } from '@lockstep/shared/reduce/moments.ts';
 import { combineTree } from '@lockstep/shared/reduce/tree.ts';
 import type { Store } from '../rank/store.ts';
 
@@ -15,18 +15,11 @@ export function subtreeMoments(
   { from, width }: Subtree,
   samplesOf: (shard: number) => number,
 ): Float64Array {
-  const merged = new Float64Array(2 * layout.batchNormChannels);
-  for (const { channel, channels, pixels } of layout.batchNorms) {
-    const { count, values } = combineTree<Moments>(
-      width,
-      (i) => ({
-        count: samplesOf(from + i) * pixels,
-        values: store.moments(from + i).subarray(2 * channel, 2 * (channel + channels)),
-      }),
-      mergeMoments,
-    );
-    // Of empty shards alone there are none; what lies in their place is older.
-    if (count > 0) merged.set(values, 2 * channel);
-  }
-  return merged;
+  const { samples, values } = combineTree<ShardMoments>(
+    width,
+    (i) => ({ samples: samplesOf(from + i), values: store.moments(from + i) }),
+    (a, b) => mergeShardMoments(a, b, layout.batchNorms),
+  );
+  // Of empty shards alone there are none; what lies in their place is older.
+  return samples > 0 ? Float64Array.from(values) : new Float64Array(2 * layout.batchNormChannels);
 }
