@@ -9,24 +9,35 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { median } from '@lockstep/coordinator/plan/program-timing.ts';
+import { checkModelName } from '@lockstep/shared/model/zoo.ts';
 import Table from 'cli-table3';
+import { commandLine, numberFlag } from './number-flags.ts';
 import { LineProcess } from './peers/line-process.ts';
 import { type ClusterFigures, measureCluster, warmUp } from './simulate/measure/cluster-run.ts';
 import { threadsCommand } from './simulate/measure/run-commands.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    models: { type: 'string', default: 'resnet20,resnet18' },
-    nodes: { type: 'string', default: '2' },
-    rounds: { type: 'string', default: '5' },
-    steps: { type: 'string', default: '40' },
-    batch: { type: 'string', default: '128' },
-    json: { type: 'boolean', default: false },
-  },
+const { models, nodes, rounds, steps, batch, json } = commandLine(() => {
+  const { values } = parseArgs({
+    options: {
+      models: { type: 'string', default: 'resnet20,resnet18' },
+      nodes: { type: 'string', default: '2' },
+      rounds: { type: 'string', default: '5' },
+      steps: { type: 'string', default: '40' },
+      batch: { type: 'string', default: '128' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const names = values.models.split(',');
+  for (const name of names) checkModelName(name);
+  return {
+    models: names,
+    nodes: numberFlag('nodes', values.nodes, { whole: true, most: 64 }),
+    rounds: numberFlag('rounds', values.rounds, { whole: true }),
+    steps: numberFlag('steps', values.steps, { whole: true }),
+    batch: numberFlag('batch', values.batch, { whole: true }),
+    json: values.json,
+  };
 });
-const [nodes, rounds, steps, batch] = [options.nodes, options.rounds, options.steps, options.batch].map(
-  Number,
-) as [number, number, number, number];
 const shards = 8;
 /** Seconds that one line may take. */
 const patience = 120;
@@ -62,7 +73,7 @@ async function measureThreads(model: string): Promise<LocalFigures> {
   }
 }
 
-for (const model of options.models.split(',')) {
+for (const model of models) {
   const ratios: number[] = [];
   let cluster: ClusterFigures | null = null;
   const table = new Table({ head: ['round', `${nodes} threads`, `${nodes} nodes`, 'ratio', 'taken over'] });
@@ -76,7 +87,7 @@ for (const model of options.models.split(',')) {
     gradientBytes = threads.gradientBytes;
     const speed = (seconds: number): string => `${(batch / seconds).toFixed(1)} images/s`;
     table.push([round, speed(threads.seconds), speed(cluster.seconds), ratio.toFixed(3), cluster.stolen]);
-    if (options.json) {
+    if (json) {
       process.stdout.write(
         `${JSON.stringify({ type: 'round', model, nodes, round, threads, cluster, ratio })}\n`,
       );
@@ -84,7 +95,7 @@ for (const model of options.models.split(',')) {
   }
   const up = (cluster?.bytesUp ?? 0) / gradientBytes;
   const down = (cluster?.bytesDown ?? 0) / gradientBytes;
-  if (options.json) {
+  if (json) {
     const figures = { model, nodes, ratio: median(ratios), up, down };
     process.stdout.write(`${JSON.stringify({ type: 'result', ...figures })}\n`);
   } else {

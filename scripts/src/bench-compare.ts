@@ -11,54 +11,59 @@
 import { parseArgs } from 'node:util';
 import { standardOutput } from '@lockstep/coordinator/terminal/output.ts';
 import { ProgressBar } from '@lockstep/coordinator/terminal/progress-bar.ts';
-import { type BuildName, buildNames } from '@lockstep/shared/kernels/build-name.ts';
+import { buildNames } from '@lockstep/shared/kernels/build-name.ts';
+import { checkModelName } from '@lockstep/shared/model/zoo.ts';
 import { askForRevectorization } from '@lockstep/worker/rank/kernel-file.ts';
 import Table from 'cli-table3';
 import { Checkout } from './compare/checkout.ts';
 import { compareTimings, type Row, type Timing, timeShard } from './compare/shard-timing.ts';
+import { commandLine, numberFlag, wrongFlag } from './number-flags.ts';
 
-const { values: options, positionals } = parseArgs({
-  allowPositionals: true,
-  options: {
-    model: { type: 'string', default: 'resnet20' },
-    images: { type: 'string', default: '16' },
-    build: { type: 'string', default: 'fma-wide' },
-    rounds: { type: 'string', default: '30' },
-    copies: { type: 'string', default: '3' },
-    rows: { type: 'string', default: '15' },
-    json: { type: 'boolean', default: false },
-  },
+const { other, workload, rounds, copyCount, rowCount, json } = commandLine(() => {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: {
+      model: { type: 'string', default: 'resnet20' },
+      images: { type: 'string', default: '16' },
+      build: { type: 'string', default: 'fma-wide' },
+      rounds: { type: 'string', default: '30' },
+      copies: { type: 'string', default: '3' },
+      rows: { type: 'string', default: '15' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  checkModelName(values.model);
+  const count = (name: 'images' | 'rounds' | 'copies' | 'rows'): number =>
+    numberFlag(name, values[name], { whole: true });
+  const build = buildNames.find((one) => one === values.build);
+  if (build === undefined)
+    throw wrongFlag(`--build is '${values.build}'.`, `Allowed: ${buildNames.join(', ')}.`);
+  const [folder] = positionals;
+  if (folder === undefined)
+    throw wrongFlag('No checkout is named.', 'Name the folder of the one to compare with.');
+  return {
+    other: folder,
+    workload: { model: values.model, images: count('images'), build },
+    rounds: count('rounds'),
+    copyCount: count('copies'),
+    rowCount: count('rows'),
+    json: values.json,
+  };
 });
 /** Shards before the first that counts: by then the optimised code is in use. */
 const warmUp = 8;
 
-function count(name: 'images' | 'rounds' | 'copies' | 'rows'): number {
-  const value = Number(options[name]);
-  if (!Number.isInteger(value) || value < 1) throw new Error(`--${name} is a whole number from 1 on`);
-  return value;
-}
-
-function buildOf(name: string): BuildName {
-  const build = buildNames.find((one) => one === name);
-  if (build === undefined) throw new Error(`--build is one of ${buildNames.join(', ')}`);
-  return build;
-}
-
-const [other] = positionals;
-if (other === undefined) throw new Error('name the folder of the checkout to compare with');
-const workload = { model: options.model, images: count('images'), build: buildOf(options.build) };
 askForRevectorization();
 const here = new URL('../..', import.meta.url).pathname;
 const before = await Checkout.load(other, workload.build);
 const now = await Checkout.load(here, workload.build);
 const copies = Array.from(
-  { length: count('copies') },
+  { length: copyCount },
   () => [before.prepare(workload), now.prepare(workload)] as const,
 );
 for (const one of copies.flat()) for (let i = 0; i < warmUp; i++) timeShard(one);
 
 const pairs: (readonly [Timing, Timing])[] = [];
-const rounds = count('rounds');
 const errors = standardOutput(process.stderr);
 const bar = new ProgressBar(errors);
 for (let round = 0; round < rounds; round++) {
@@ -75,8 +80,8 @@ for (let round = 0; round < rounds; round++) {
 }
 bar.clear();
 
-const rows: Row[] = compareTimings(pairs).slice(0, count('rows') + 1);
-if (options.json) {
+const rows: Row[] = compareTimings(pairs).slice(0, rowCount + 1);
+if (json) {
   for (const row of rows) console.log(JSON.stringify(row));
 } else {
   const table = new Table({

@@ -14,18 +14,24 @@ import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
 import type { KernelCase } from './bench/kernel-case.ts';
 import { kernelCases } from './bench/kernel-cases.ts';
 import { measure } from './bench/measure.ts';
+import { commandLine, numberFlag, wrongFlag } from './number-flags.ts';
 
 const arenaPages = 4096;
 const peakIterations = 200_000;
-const { values: options } = parseArgs({
-  options: {
-    build: { type: 'string' },
-    only: { type: 'string', default: '' },
-    time: { type: 'string', default: '300' },
-    json: { type: 'boolean', default: false },
-  },
+const { asked, only, time, json } = commandLine(() => {
+  const { values } = parseArgs({
+    options: {
+      build: { type: 'string' },
+      only: { type: 'string', default: '' },
+      time: { type: 'string', default: '300' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  const build = buildNames.find((name) => name === values.build);
+  if (values.build !== undefined && build === undefined)
+    throw wrongFlag(`--build is '${values.build}'.`, `Allowed: ${buildNames.join(', ')}.`);
+  return { asked: build, only: values.only, time: numberFlag('time', values.time), json: values.json };
 });
-const time = Number(options.time);
 const memory = new WebAssembly.Memory({ initial: arenaPages, maximum: arenaPages, shared: true });
 
 interface Outcome {
@@ -79,8 +85,6 @@ function fastestBuild(): BuildName {
   return buildNames[speeds.indexOf(Math.max(...speeds))] as BuildName;
 }
 
-const asked = buildNames.find((name) => name === options.build);
-if (options.build !== undefined && !asked) throw new Error(`--build is one of ${buildNames.join(', ')}`);
 const build = asked ?? fastestBuild();
 const instance = bindings.get(build) as KernelInstance;
 const peak = peakRate(build, instance);
@@ -88,7 +92,7 @@ const peak = peakRate(build, instance);
 function print(found: Outcome): void {
   const isProduct = found.group === 'matrix product' || found.group.startsWith('convolution');
   const percent = (100 * found.gflops) / peak;
-  if (options.json) {
+  if (json) {
     const relative = isProduct ? { percentOfRegisterRate: percent } : {};
     console.log(JSON.stringify({ build, ...found, ...relative }));
     return;
@@ -101,14 +105,14 @@ function print(found: Outcome): void {
 }
 
 function printPeak(label: string, rate: number): void {
-  if (options.json) console.log(JSON.stringify({ build, kernel: 'registers only', label, gflops: rate }));
+  if (json) console.log(JSON.stringify({ build, kernel: 'registers only', label, gflops: rate }));
   else console.log(`${build}, registers only, ${label}: ${rate.toFixed(1)} GFLOP/s`);
 }
 
 printPeak('before', peak);
 for (const entry of kernelCases) {
   const made = entry.make(() => firstFreeByte);
-  if (`${made.kernel} ${entry.label}`.includes(options.only)) print(outcome(instance, entry));
+  if (`${made.kernel} ${entry.label}`.includes(only)) print(outcome(instance, entry));
 }
 // On a shared machine the clock may have moved meanwhile: percentages refer to the first figure.
 printPeak('after', peakRate(build, instance));

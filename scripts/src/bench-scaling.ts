@@ -8,22 +8,39 @@
 import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { median } from '@lockstep/coordinator/plan/program-timing.ts';
+import { checkModelName } from '@lockstep/shared/model/zoo.ts';
 import { parseRecipe } from '@lockstep/shared/recipe.ts';
 import { openDataset } from '@lockstep/worker/data/open-dataset.ts';
 import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
 import Table from 'cli-table3';
+import { commandLine, numberFlag, numberListFlag } from './number-flags.ts';
 import { measureRanks, type RankFigures } from './scaling/rank-measurement.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    model: { type: 'string', default: 'resnet20' },
-    batch: { type: 'string', default: '128' },
-    shards: { type: 'string', default: '64' },
-    ranks: { type: 'string', default: '1,2,4,8,16,32,64' },
-    rounds: { type: 'string', default: '3' },
-    seconds: { type: 'string', default: '4' },
-    json: { type: 'boolean', default: false },
-  },
+const { recipe, counts, rounds, seconds, json } = commandLine(() => {
+  const { values } = parseArgs({
+    options: {
+      model: { type: 'string', default: 'resnet20' },
+      batch: { type: 'string', default: '128' },
+      shards: { type: 'string', default: '64' },
+      ranks: { type: 'string', default: '1,2,4,8,16,32,64' },
+      rounds: { type: 'string', default: '3' },
+      seconds: { type: 'string', default: '4' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  checkModelName(values.model);
+  return {
+    recipe: parseRecipe({
+      model: values.model,
+      dataset: 'synthetic',
+      batchSize: numberFlag('batch', values.batch, { whole: true }),
+      shardsPerStep: numberFlag('shards', values.shards, { whole: true }),
+    }),
+    counts: numberListFlag('ranks', values.ranks, { whole: true, most: 256 }),
+    rounds: numberFlag('rounds', values.rounds, { whole: true }),
+    seconds: numberFlag('seconds', values.seconds),
+    json: values.json,
+  };
 });
 
 /** The figures that are compared. */
@@ -35,25 +52,17 @@ const compared = [
 type Row = Record<(typeof compared)[number], number>;
 
 /** Figure by figure, over the rounds. */
-function medians(rounds: readonly RankFigures[]): Row {
-  return Object.fromEntries(compared.map((name) => [name, median(rounds.map((one) => one[name]))])) as Row;
+function medians(figures: readonly RankFigures[]): Row {
+  return Object.fromEntries(compared.map((name) => [name, median(figures.map((one) => one[name]))])) as Row;
 }
 
-const { model } = options;
-const recipe = parseRecipe({
-  model,
-  dataset: 'synthetic',
-  batchSize: Number(options.batch),
-  shardsPerStep: Number(options.shards),
-});
+const { model, batchSize, shardsPerStep } = recipe;
 const dataset = await openDataset(recipe.dataset);
 const kernels = await chooseKernels(recipe.arithmetic);
-const counts = options.ranks.split(',').map(Number);
 const measured = new Map<number, RankFigures[]>(counts.map((count) => [count, []]));
-const rounds = Number(options.rounds);
 for (let round = 1; round <= rounds; round++) {
   for (const count of counts) {
-    const figures = await measureRanks(count, { recipe, dataset, kernels, seconds: Number(options.seconds) });
+    const figures = await measureRanks(count, { recipe, dataset, kernels, seconds });
     measured.get(count)?.push(figures);
     process.stderr.write(
       `round ${round} of ${rounds}: ${count} ranks, ${figures.imagesPerSecond.toFixed(0)} images/s\n`,
@@ -66,7 +75,7 @@ if (hashes.size !== 1)
   throw new Error(`the weights depend on the number of ranks: ${[...hashes].join(', ')}`);
 const rows = [...measured.values()].map(medians);
 const [first] = all;
-if (options.json) process.stdout.write(`${JSON.stringify({ model, rows, gradient: first?.gradient })}\n`);
+if (json) process.stdout.write(`${JSON.stringify({ model, rows, gradient: first?.gradient })}\n`);
 else {
   const table = new Table({
     head: ['ranks', 'images/s', 'CPU ms', 'sleeps', 'messages', 'their KiB', 'floats reduced'],
@@ -87,7 +96,7 @@ else {
   const { written = 0, read = 0, handOvers = 0 } = first?.gradient ?? {};
   const cores = availableParallelism();
   process.stdout.write(
-    `${model}, batch ${options.batch}, ${options.shards} shards, ${cores} cores; of one step:\n${table.toString()}\n` +
+    `${model}, batch ${batchSize}, ${shardsPerStep} shards, ${cores} cores; of one step:\n${table.toString()}\n` +
       `gradient: ${(written / 2 ** 20).toFixed(1)} MiB written to slots, ${(read / 2 ** 20).toFixed(1)} MiB read, ` +
       `${handOvers} chunks handed over, for any number of ranks; one SHA-256 (${[...hashes][0]?.slice(0, 16)})\n`,
   );

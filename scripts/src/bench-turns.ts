@@ -6,22 +6,33 @@
  */
 import { parseArgs } from 'node:util';
 import { median } from '@lockstep/coordinator/plan/program-timing.ts';
+import { checkModelName } from '@lockstep/shared/model/zoo.ts';
+import { commandLine, numberFlag } from './number-flags.ts';
 import { stepsWithin, TurnTaker } from './turns/turn-taker.ts';
 
-const { values: options } = parseArgs({
-  options: {
-    model: { type: 'string', default: 'resnet20' },
-    nodes: { type: 'string', default: '2' },
-    batch: { type: 'string', default: '128' },
-    turns: { type: 'string', default: '12' },
-    seconds: { type: 'string', default: '4' },
-    'warm-up': { type: 'string', default: '20' },
-    json: { type: 'boolean', default: false },
-  },
+const { model, ranks, batch, turns, seconds, warmUp, json } = commandLine(() => {
+  const { values } = parseArgs({
+    options: {
+      model: { type: 'string', default: 'resnet20' },
+      nodes: { type: 'string', default: '2' },
+      batch: { type: 'string', default: '128' },
+      turns: { type: 'string', default: '12' },
+      seconds: { type: 'string', default: '4' },
+      'warm-up': { type: 'string', default: '20' },
+      json: { type: 'boolean', default: false },
+    },
+  });
+  checkModelName(values.model);
+  return {
+    model: values.model,
+    ranks: numberFlag('nodes', values.nodes, { whole: true, most: 64 }),
+    batch: numberFlag('batch', values.batch, { whole: true }),
+    turns: numberFlag('turns', values.turns, { whole: true }),
+    seconds: numberFlag('seconds', values.seconds),
+    warmUp: numberFlag('warm-up', values['warm-up'], { least: 0 }),
+    json: values.json,
+  };
 });
-const [ranks, batch, turns, seconds] = [options.nodes, options.batch, options.turns, options.seconds].map(
-  Number,
-) as [number, number, number, number];
 /** Milliseconds after which a run that goes on has its code and data in the caches again. */
 const settling = 150;
 
@@ -56,9 +67,9 @@ for (const [signal, code] of [
 }
 try {
   for (const nodes of [false, true]) {
-    const run = await TurnTaker.start({ model: options.model, batch, shards: 8, ranks, nodes });
+    const run = await TurnTaker.start({ model, batch, shards: 8, ranks, nodes });
     runs.push(run);
-    await Promise.race([sleep(1000 * Number(options['warm-up'])), run.over]);
+    await Promise.race([sleep(1000 * warmUp), run.over]);
     run.pause();
   }
   const [threads, nodes] = runs as [TurnTaker, TurnTaker];
@@ -75,15 +86,15 @@ try {
     all[1].push(...other);
     ratios.push(mean(own) / mean(other));
     const line = { type: 'turn', turn: i + 1, threads: mean(own), nodes: mean(other), ratio: ratios.at(-1) };
-    if (options.json) process.stdout.write(`${JSON.stringify(line)}\n`);
+    if (json) process.stdout.write(`${JSON.stringify(line)}\n`);
   }
   const ratio = mean(all[0]) / mean(all[1]);
   const [low, high] = [0.25, 0.75].map((part) => ratios.toSorted((a, b) => a - b)[Math.floor(part * turns)]);
   const steps = all.map(({ length }) => length);
-  if (options.json) {
+  if (json) {
     const result = {
       type: 'result',
-      model: options.model,
+      model,
       ranks,
       ratio,
       median: median(ratios),
@@ -94,7 +105,7 @@ try {
     process.stdout.write(`${JSON.stringify(result)}\n`);
   } else {
     process.stdout.write(
-      `${options.model}, batch ${batch}: ${ranks} nodes of one thread reach ${ratio.toFixed(3)} of ${ranks} threads ` +
+      `${model}, batch ${batch}: ${ranks} nodes of one thread reach ${ratio.toFixed(3)} of ${ranks} threads ` +
         `(all steps; turn by turn ${median(ratios).toFixed(3)}, half of them ${low?.toFixed(3)} to ${high?.toFixed(3)})\n` +
         `${((1000 * batch) / mean(all[0])).toFixed(0)} images/s on threads, ${((1000 * batch) / mean(all[1])).toFixed(0)} on nodes; ` +
         `${steps.join(' and ')} steps\n`,

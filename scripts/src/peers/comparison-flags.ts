@@ -1,7 +1,7 @@
 /** The command line of the comparison. */
 import { parseArgs } from 'node:util';
-import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { checkModelName } from '@lockstep/shared/model/zoo.ts';
+import { numberFlag, wrongFlag } from '../number-flags.ts';
 import type { ComparisonOptions } from './comparison.ts';
 import { type VectorLimit, vectorLimits } from './machine.ts';
 import { type EngineName, engineNames, type Workload } from './peer-catalogue.ts';
@@ -38,7 +38,7 @@ export function parseFlags(args: readonly string[]): Flags {
   const values = read(args);
   const memory = values.memory === true;
   const quick = values.quick === true;
-  const shards = values.shards === undefined ? null : positive('shards', values.shards, true);
+  const shards = values.shards === undefined ? null : numberFlag('shards', values.shards, { whole: true });
   const workloads = workloadsOf(values.model, values.batch, memory).map((workload) => ({
     ...workload,
     shards: shards ?? shardsFor(workload.batch),
@@ -50,8 +50,12 @@ export function parseFlags(args: readonly string[]): Flags {
     workloads,
     options: {
       rounds:
-        values.rounds === undefined ? (quick || memory ? 1 : 5) : positive('rounds', values.rounds, true),
-      seconds: values.seconds === undefined ? (quick ? 1 : 4) : positive('seconds', values.seconds, false),
+        values.rounds === undefined
+          ? quick || memory
+            ? 1
+            : 5
+          : numberFlag('rounds', values.rounds, { whole: true }),
+      seconds: values.seconds === undefined ? (quick ? 1 : 4) : numberFlag('seconds', values.seconds),
       engines,
       quick,
       limit: values.vectors === undefined ? null : limitFrom(values.vectors),
@@ -83,7 +87,8 @@ function workloadsOf(
   batch: string | undefined,
   memory: boolean,
 ): Omit<Workload, 'shards'>[] {
-  const size = (fallback: number) => (batch === undefined ? fallback : positive('batch', batch, true));
+  const size = (fallback: number) =>
+    batch === undefined ? fallback : numberFlag('batch', batch, { whole: true });
   if (memory) return [{ model: model ?? 'resnet18', batch: size(128) }];
   if (model !== undefined) {
     checkModelName(model);
@@ -118,33 +123,22 @@ function read(args: readonly string[]) {
     });
     return values;
   } catch (thrown) {
-    throw wrong(thrown instanceof Error ? thrown.message : String(thrown), 'Try --help.');
+    throw wrongFlag(thrown instanceof Error ? thrown.message : String(thrown), 'Try --help.');
   }
-}
-
-function positive(flag: string, text: string, whole: boolean): number {
-  const value = Number(text);
-  if (Number.isFinite(value) && value > 0 && value <= 65_536 && (!whole || Number.isInteger(value)))
-    return value;
-  throw wrong(
-    `--${flag} is '${text}'.`,
-    `Allowed: ${whole ? 'an integer from 1' : 'a number above 0'} to 65536.`,
-  );
 }
 
 /** Pure. @throws LockstepError USAGE */
 export function limitFrom(text: string): VectorLimit {
   const limit = vectorLimits.find((name) => name === text);
   if (limit !== undefined) return limit;
-  throw wrong(`--vectors is '${text}'.`, `Allowed: ${vectorLimits.join(', ')}.`);
+  throw wrongFlag(`--vectors is '${text}'.`, `Allowed: ${vectorLimits.join(', ')}.`);
 }
 
 function engineFrom(text: string): EngineName {
   const engine = engineNames.find((name) => name === text);
   if (engine !== undefined) return engine;
-  throw wrong(`--engines names '${text}'.`, `Allowed: ${engineNames.join(', ')}, with commas between them.`);
-}
-
-function wrong(what: string, advice: string): LockstepError {
-  return new LockstepError('USAGE', what, advice, {});
+  throw wrongFlag(
+    `--engines names '${text}'.`,
+    `Allowed: ${engineNames.join(', ')}, with commas between them.`,
+  );
 }

@@ -1,7 +1,7 @@
 /** The command line of the simulation. */
 import { parseArgs } from 'node:util';
-import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { checkModelName } from '@lockstep/shared/model/zoo.ts';
+import { numberFlag, numberListFlag, wrongFlag } from '../number-flags.ts';
 import type { ScenarioOptions } from './scenarios.ts';
 
 export const usage = `Predicts the efficiency of a cluster from a measurement on this machine.
@@ -44,23 +44,23 @@ export function parseFlags(args: readonly string[]): Flags {
   return {
     model: values.model,
     scenario: {
-      nodeCounts: list('nodes', values.nodes, true),
-      gigabits: list('gigabits', values.gigabits, false),
-      threadsPerNode: number('threads', values.threads, true),
-      imagesPerShard: number('images', values.images, true),
-      shardsPerThread: number('shards', values.shards, true),
-      spread: number('spread', values.spread, false, 0, 0.9),
-      latency: number('latency', values.latency, false, 0, 10_000) / 1000,
-      coordinatorThreads: number('threads', values.threads, true),
+      nodeCounts: numberListFlag('nodes', values.nodes, { whole: true }),
+      gigabits: numberListFlag('gigabits', values.gigabits),
+      threadsPerNode: numberFlag('threads', values.threads, { whole: true }),
+      imagesPerShard: numberFlag('images', values.images, { whole: true }),
+      shardsPerThread: numberFlag('shards', values.shards, { whole: true }),
+      spread: numberFlag('spread', values.spread, { least: 0, most: 0.9 }),
+      latency: numberFlag('latency', values.latency, { least: 0, most: 10_000 }) / 1000,
+      coordinatorThreads: numberFlag('threads', values.threads, { whole: true }),
       bytesPerFloat: values.short ? 2 : 4,
     },
-    seconds: number('seconds', values.seconds, false),
+    seconds: numberFlag('seconds', values.seconds),
     calibrationBatch: 32,
     check: values.check,
     checkBatch: 48,
     checkShards: 12,
-    steps: number('steps', values.steps, true),
-    rounds: number('rounds', values.rounds, true),
+    steps: numberFlag('steps', values.steps, { whole: true }),
+    rounds: numberFlag('rounds', values.rounds, { whole: true }),
     format: values.json ? 'json' : values.markdown ? 'markdown' : 'terminal',
     help: values.help,
   };
@@ -90,22 +90,6 @@ function read(args: readonly string[]) {
       },
     }).values;
   } catch (thrown) {
-    throw wrong(thrown instanceof Error ? thrown.message : String(thrown), 'Try --help.');
+    throw wrongFlag(thrown instanceof Error ? thrown.message : String(thrown), 'Try --help.');
   }
-}
-
-function number(flag: string, text: string, whole: boolean, least = Number.MIN_VALUE, most = 65_536): number {
-  const value = Number(text);
-  if (text.trim() !== '' && value >= least && value <= most && (!whole || Number.isInteger(value)))
-    return value;
-  const kind = whole ? 'an integer from 1' : least > 0 ? 'a number above 0' : 'a number from 0';
-  throw wrong(`--${flag} is '${text}'.`, `Allowed: ${kind} to ${most}.`);
-}
-
-function list(flag: string, text: string, whole: boolean): number[] {
-  return text.split(',').map((item) => number(flag, item, whole));
-}
-
-function wrong(what: string, advice: string): LockstepError {
-  return new LockstepError('USAGE', what, advice, {});
 }

@@ -140,8 +140,8 @@ test('all layers in one go: bit for bit what each layer alone gives, empty shard
         (a, b) => mergeShardMoments(a, b, layers),
       );
       if (merged.samples !== shards.reduce((sum, { samples }) => sum + samples, 0)) return false;
-      return layers.every(({ channel, channels, pixels }) => {
-        const [from, to] = [2 * channel, 2 * (channel + channels)];
+      return layers.every(({ channel, channels: width, pixels }) => {
+        const [from, to] = [2 * channel, 2 * (channel + width)];
         const alone = combineTree<Moments>(
           shards.length,
           (k) => {
