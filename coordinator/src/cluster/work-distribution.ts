@@ -71,15 +71,15 @@ export class WorkDistribution {
 
   /** What a member has will not come. */
   forget(member: Member, reason: string): void {
-    const lost = this.worksOf(member);
-    for (const { id } of this.allWorksOf(member)) {
-      this.current?.ledger.works.delete(id);
-      // It goes out again when its step begins; what came of it already does not count.
-      this.ahead?.ground.ledger.works.delete(id);
+    for (const ground of [this.current, this.ahead?.ground ?? null]) {
+      const lost = worksIn(ground, member);
+      for (const { id } of lost) ground?.ledger.works.delete(id);
+      const shards = lost.flatMap(({ subtrees }) => subtrees.flatMap(shardsOf)).join(', ');
+      if (shards === '') continue;
+      // What came of the next step already does not count.
+      const when = ground === this.current ? '' : ', of the next step, when that begins';
+      this.decide(`shards ${shards} of ${member.name} go to others${when}: ${reason}`);
     }
-    const shards = lost.flatMap(({ subtrees }) => subtrees.flatMap(shardsOf));
-    if (shards.length > 0)
-      this.decide(`shards ${shards.join(', ')} of ${member.name} go to others: ${reason}`);
   }
 
   decide(reason: string): void {

@@ -76,6 +76,10 @@ export class WorkSettlement {
       ledger.works.delete(work.id);
       // Whoever gets it when its step begins is chosen with this in mind.
       for (const shard of ledger.openShards(work)) ledger.failed(shard, { member: work.member.id, cause });
+      const { name } = work.member;
+      this.distribution.decide(
+        `work of ${name} for the next step goes out again when that begins: ${reason}`,
+      );
       return;
     }
     if (current === null || !current.ledger.works.delete(work.id)) return;

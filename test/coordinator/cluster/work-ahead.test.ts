@@ -186,6 +186,12 @@ test('what somebody had who is gone, or could not do, goes to others; what came 
   cluster.members.delete(a.id);
   distribution.forget(a, 'it is gone');
   for (const work of b.workOf(1)) settlement.fail(work, 'rank-lost', 'it could not');
+  // Of the first step nothing was open.
+  const reasons = cluster.events.flatMap((event) => (event.type === 'decision' ? event.reason : []));
+  t.deepEqual(reasons, [
+    `shards ${shardsIn(a.workOf(1)).join(', ')} of m1 go to others, of the next step, when that begins: it is gone`,
+    'work of m2 for the next step goes out again when that begins: it could not',
+  ]);
   cluster.end();
   const c = new FakeMember(3);
   cluster.members.set(c.id, c);
