@@ -9,11 +9,8 @@ import type { Step } from './program.ts';
 /** Most parts of a gradient. */
 export const largestPartCount = 8;
 
-/**
- * Below this many floats, three quarters of a MiB, a part's messages cost main threads more than its head start saves ranks
- * (docs/log.md).
- */
-const smallestPart = 196_608;
+/** Below this many floats a part's messages cost main threads more than its head start saves ranks (docs/log.md). */
+const smallestPart = 98_304;
 /** The last part has no head start: ranks wait for all of its way, there and back. */
 const smallestLastPart = 16_384;
 
