@@ -7,17 +7,16 @@
 import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { parseArgs } from 'node:util';
 import { median } from '@lockstep/coordinator/plan/program-timing.ts';
 import { checkModelName } from '@lockstep/shared/model/zoo.ts';
 import Table from 'cli-table3';
-import { commandLine, numberFlag } from './number-flags.ts';
+import { commandLine, numberFlag, readFlags } from './flags.ts';
 import { LineProcess } from './peers/line-process.ts';
 import { type ClusterFigures, measureCluster, warmUp } from './simulate/measure/cluster-run.ts';
 import { threadsCommand } from './simulate/measure/run-commands.ts';
 
 const { models, nodes, rounds, steps, batch, json } = commandLine(() => {
-  const { values } = parseArgs({
+  const { values } = readFlags({
     options: {
       models: { type: 'string', default: 'resnet20,resnet18' },
       nodes: { type: 'string', default: '2' },

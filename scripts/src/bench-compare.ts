@@ -8,7 +8,6 @@
  *
  * OTHER: the folder of a checkout of the version before, with its kernels built.
  */
-import { parseArgs } from 'node:util';
 import { standardOutput } from '@lockstep/coordinator/terminal/output.ts';
 import { ProgressBar } from '@lockstep/coordinator/terminal/progress-bar.ts';
 import { buildNames } from '@lockstep/shared/kernels/build-name.ts';
@@ -17,10 +16,10 @@ import { askForRevectorization } from '@lockstep/worker/rank/kernel-file.ts';
 import Table from 'cli-table3';
 import { Checkout } from './compare/checkout.ts';
 import { compareTimings, type Row, type Timing, timeShard } from './compare/shard-timing.ts';
-import { commandLine, numberFlag, wrongFlag } from './number-flags.ts';
+import { choiceFlag, commandLine, numberFlag, readFlags, wrongFlag } from './flags.ts';
 
 const { other, workload, rounds, copyCount, rowCount, json } = commandLine(() => {
-  const { values, positionals } = parseArgs({
+  const { values, positionals } = readFlags({
     allowPositionals: true,
     options: {
       model: { type: 'string', default: 'resnet20' },
@@ -35,15 +34,16 @@ const { other, workload, rounds, copyCount, rowCount, json } = commandLine(() =>
   checkModelName(values.model);
   const count = (name: 'images' | 'rounds' | 'copies' | 'rows'): number =>
     numberFlag(name, values[name], { whole: true });
-  const build = buildNames.find((one) => one === values.build);
-  if (build === undefined)
-    throw wrongFlag(`--build is '${values.build}'.`, `Allowed: ${buildNames.join(', ')}.`);
   const [folder] = positionals;
   if (folder === undefined)
     throw wrongFlag('No checkout is named.', 'Name the folder of the one to compare with.');
   return {
     other: folder,
-    workload: { model: values.model, images: count('images'), build },
+    workload: {
+      model: values.model,
+      images: count('images'),
+      build: choiceFlag('build', values.build, buildNames),
+    },
     rounds: count('rounds'),
     copyCount: count('copies'),
     rowCount: count('rows'),

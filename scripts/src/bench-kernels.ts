@@ -5,7 +5,6 @@
  *
  *   npm run bench:kernels -- [--build fma-wide] [--only text] [--time ms] [--json]
  */
-import { parseArgs } from 'node:util';
 import { type BuildName, buildNames, firstFreeByte } from '@lockstep/shared/kernels/build-name.ts';
 import { instantiateKernels, type KernelInstance } from '@lockstep/shared/kernels/instance.ts';
 import { peakLoop } from '@lockstep/shared/kernels/peak.ts';
@@ -14,12 +13,12 @@ import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
 import type { KernelCase } from './bench/kernel-case.ts';
 import { kernelCases } from './bench/kernel-cases.ts';
 import { measure } from './bench/measure.ts';
-import { commandLine, numberFlag, wrongFlag } from './number-flags.ts';
+import { choiceFlag, commandLine, numberFlag, readFlags } from './flags.ts';
 
 const arenaPages = 4096;
 const peakIterations = 200_000;
 const { asked, only, time, json } = commandLine(() => {
-  const { values } = parseArgs({
+  const { values } = readFlags({
     options: {
       build: { type: 'string' },
       only: { type: 'string', default: '' },
@@ -27,9 +26,7 @@ const { asked, only, time, json } = commandLine(() => {
       json: { type: 'boolean', default: false },
     },
   });
-  const build = buildNames.find((name) => name === values.build);
-  if (values.build !== undefined && build === undefined)
-    throw wrongFlag(`--build is '${values.build}'.`, `Allowed: ${buildNames.join(', ')}.`);
+  const build = values.build === undefined ? null : choiceFlag('build', values.build, buildNames);
   return { asked: build, only: values.only, time: numberFlag('time', values.time), json: values.json };
 });
 const memory = new WebAssembly.Memory({ initial: arenaPages, maximum: arenaPages, shared: true });

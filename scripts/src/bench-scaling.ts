@@ -6,18 +6,17 @@
  *     [--rounds 3] [--seconds 4] [--json]
  */
 import { availableParallelism } from 'node:os';
-import { parseArgs } from 'node:util';
 import { median } from '@lockstep/coordinator/plan/program-timing.ts';
 import { checkModelName } from '@lockstep/shared/model/zoo.ts';
 import { parseRecipe } from '@lockstep/shared/recipe.ts';
 import { openDataset } from '@lockstep/worker/data/open-dataset.ts';
 import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
 import Table from 'cli-table3';
-import { commandLine, numberFlag, numberListFlag } from './number-flags.ts';
+import { commandLine, numberFlag, numberListFlag, readFlags } from './flags.ts';
 import { measureRanks, type RankFigures } from './scaling/rank-measurement.ts';
 
 const { recipe, counts, rounds, seconds, json } = commandLine(() => {
-  const { values } = parseArgs({
+  const { values } = readFlags({
     options: {
       model: { type: 'string', default: 'resnet20' },
       batch: { type: 'string', default: '128' },

@@ -4,14 +4,13 @@
  *
  *   npm run bench:turns -- [--model resnet20] [--nodes 2] [--turns 12] [--seconds 4] [--warm-up 20] [--json]
  */
-import { parseArgs } from 'node:util';
 import { median } from '@lockstep/coordinator/plan/program-timing.ts';
 import { checkModelName } from '@lockstep/shared/model/zoo.ts';
-import { commandLine, numberFlag } from './number-flags.ts';
+import { commandLine, numberFlag, readFlags } from './flags.ts';
 import { stepsWithin, TurnTaker } from './turns/turn-taker.ts';
 
 const { model, ranks, batch, turns, seconds, warmUp, json } = commandLine(() => {
-  const { values } = parseArgs({
+  const { values } = readFlags({
     options: {
       model: { type: 'string', default: 'resnet20' },
       nodes: { type: 'string', default: '2' },

@@ -1,7 +1,6 @@
 /** The command line of the comparison. */
-import { parseArgs } from 'node:util';
 import { checkModelName } from '@lockstep/shared/model/zoo.ts';
-import { numberFlag, wrongFlag } from '../number-flags.ts';
+import { choiceFlag, numberFlag, readFlags, wrongFlag } from '../flags.ts';
 import type { ComparisonOptions } from './comparison.ts';
 import { type VectorLimit, vectorLimits } from './machine.ts';
 import { type EngineName, engineNames, type Workload } from './peer-catalogue.ts';
@@ -101,8 +100,8 @@ function workloadsOf(
 }
 
 function read(args: readonly string[]) {
-  try {
-    const { values } = parseArgs({
+  const { values } = readFlags(
+    {
       args: [...args],
       options: {
         rounds: { type: 'string' },
@@ -120,18 +119,15 @@ function read(args: readonly string[]) {
         json: { type: 'boolean' },
         help: { type: 'boolean' },
       },
-    });
-    return values;
-  } catch (thrown) {
-    throw wrongFlag(thrown instanceof Error ? thrown.message : String(thrown), 'Try --help.');
-  }
+    },
+    'Try --help.',
+  );
+  return values;
 }
 
 /** Pure. @throws LockstepError USAGE */
 export function limitFrom(text: string): VectorLimit {
-  const limit = vectorLimits.find((name) => name === text);
-  if (limit !== undefined) return limit;
-  throw wrongFlag(`--vectors is '${text}'.`, `Allowed: ${vectorLimits.join(', ')}.`);
+  return choiceFlag('vectors', text, vectorLimits);
 }
 
 function engineFrom(text: string): EngineName {

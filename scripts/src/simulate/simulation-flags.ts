@@ -1,7 +1,6 @@
 /** The command line of the simulation. */
-import { parseArgs } from 'node:util';
 import { checkModelName } from '@lockstep/shared/model/zoo.ts';
-import { numberFlag, numberListFlag, wrongFlag } from '../number-flags.ts';
+import { numberFlag, numberListFlag, readFlags } from '../flags.ts';
 import type { ScenarioOptions } from './scenarios.ts';
 
 export const usage = `Predicts the efficiency of a cluster from a measurement on this machine.
@@ -67,8 +66,8 @@ export function parseFlags(args: readonly string[]): Flags {
 }
 
 function read(args: readonly string[]) {
-  try {
-    return parseArgs({
+  return readFlags(
+    {
       args: [...args],
       options: {
         model: { type: 'string', default: 'resnet18' },
@@ -88,8 +87,7 @@ function read(args: readonly string[]) {
         json: { type: 'boolean', default: false },
         help: { type: 'boolean', default: false },
       },
-    }).values;
-  } catch (thrown) {
-    throw wrongFlag(thrown instanceof Error ? thrown.message : String(thrown), 'Try --help.');
-  }
+    },
+    'Try --help.',
+  ).values;
 }

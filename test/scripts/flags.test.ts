@@ -1,7 +1,7 @@
 // Command lines of measurements: a slip ends at once, with a code and what is allowed.
 import { spawn } from 'node:child_process';
 import { fileURLToPath } from 'node:url';
-import { numberFlag, numberListFlag } from '@lockstep/scripts/src/number-flags.ts';
+import { numberFlag, numberListFlag } from '@lockstep/scripts/src/flags.ts';
 import test from 'ava';
 
 test('numbers as they are written, within their range', (t) => {

@@ -1,4 +1,5 @@
-/** Numbers on the command lines of measurements: what is none, or lies outside, is refused with what is allowed. */
+/** Command lines of measurements: what is no number, lies outside, or is not known, is refused with what is allowed. */
+import { parseArgs, type ParseArgsConfig } from 'node:util';
 import { reportError } from '@lockstep/coordinator/terminal/error-report.ts';
 import { standardOutput } from '@lockstep/coordinator/terminal/output.ts';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
@@ -26,6 +27,25 @@ export function numberListFlag(flag: string, text: string, range: NumberRange = 
   return text.split(',').map((item) => numberFlag(flag, item, range));
 }
 
+/** Pure. One of some words. @throws LockstepError USAGE */
+export function choiceFlag<T extends string>(flag: string, text: string, allowed: readonly T[]): T {
+  const choice = allowed.find((word) => word === text);
+  if (choice !== undefined) return choice;
+  throw wrongFlag(`--${flag} is '${text}'.`, `Allowed: ${allowed.join(', ')}.`);
+}
+
+/** As `parseArgs`. @param advice where the flags are named @throws LockstepError USAGE */
+export function readFlags<T extends ParseArgsConfig>(
+  config: T,
+  advice = 'The head of the script names its flags.',
+): ReturnType<typeof parseArgs<T>> {
+  try {
+    return parseArgs(config);
+  } catch (thrown) {
+    throw wrongFlag(thrown instanceof Error ? thrown.message : String(thrown), advice);
+  }
+}
+
 export function wrongFlag(what: string, advice: string): LockstepError {
   return new LockstepError('USAGE', what, advice, {});
 }
@@ -35,11 +55,7 @@ export function commandLine<T>(read: () => T): T {
   try {
     return read();
   } catch (thrown) {
-    const isOurs = thrown instanceof LockstepError;
-    const error = isOurs
-      ? thrown
-      : wrongFlag((thrown as Error).message, 'The head of the script names its flags.');
     const isJson = process.argv.includes('--json');
-    return process.exit(reportError(error, isJson, standardOutput(), standardOutput(process.stderr)));
+    return process.exit(reportError(thrown, isJson, standardOutput(), standardOutput(process.stderr)));
   }
 }
