@@ -2,7 +2,7 @@
 import { availableParallelism, loadavg } from 'node:os';
 import { type ClusterShape, cutBlocks } from './cluster-shape.ts';
 import { type Calibration, typical } from './measure/calibration.ts';
-import { type ClusterFigures, measureCluster } from './measure/cluster-run.ts';
+import { measureCluster } from './measure/cluster-run.ts';
 import { measureOthers } from './measure/machine-load.ts';
 import { middle } from './measure/middle.ts';
 import { predict } from './prediction.ts';
@@ -85,8 +85,8 @@ export function loopbackShape(
 }
 
 /**
- * Measures and compares in turn: the machine is calibrated before and after every round, and looked at around every
- * run, so that a machine that changes its speed in between does not decide.
+ * Measures and compares in turn: the machine is calibrated before and after every run, and looked at around it, so that
+ * a machine that changes its speed by the minute does not decide.
  */
 export async function check(
   first: Calibration,
@@ -97,18 +97,14 @@ export async function check(
   const comparisons: Comparison[] = [];
   let before = first;
   for (let round = 0; round < options.rounds; round++) {
-    const runs: { readonly nodes: number; readonly figures: ClusterFigures; readonly others: number }[] = [];
     for (const nodes of options.nodeCounts) {
       tell(`round ${round + 1} of ${options.rounds}, ${nodes} nodes`);
       const quiet = await measureOthers(lookSeconds);
       const figures = await measureCluster({ ...options, nodes });
-      runs.push({ nodes, figures, others: (quiet + (await measureOthers(lookSeconds))) / 2 });
-    }
-    const after = await calibrateAgain();
-    const calibration = typical([before, after]);
-    before = after;
-    for (const { nodes, figures, others } of runs) {
-      const { step } = predict(loopbackShape(calibration, options, nodes, others));
+      const others = (quiet + (await measureOthers(lookSeconds))) / 2;
+      const after = await calibrateAgain();
+      const { step } = predict(loopbackShape(typical([before, after]), options, nodes, others));
+      before = after;
       comparisons.push({
         nodes,
         predicted: step.seconds,

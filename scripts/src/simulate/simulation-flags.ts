@@ -18,7 +18,7 @@ export const usage = `Predicts the efficiency of a cluster from a measurement on
   --short              two bytes a float on the wire (bf16, f16)
   --seconds S          seconds of each calibration run (default: 5)
   --check              compare with real runs of 1, 2 and 3 nodes on loopback; exit code 1 when one is off by 15 %
-  --rounds N           rounds of that, each between two calibrations; their medians count (default: 3)
+  --rounds N           rounds of that, every run between two calibrations; their medians count (default: 3)
   --steps N            steps of each of these runs that count (default: 8)
   --markdown, --json   tables for the README, or one JSON object a line`;
 

@@ -16,8 +16,11 @@ export interface ClusterRun {
   readonly steps: number;
 }
 
-/** Steps that do not count: kernels are compiled, speeds are learnt. */
-export const warmUp = 4;
+/**
+ * Steps that do not count: kernels are compiled, memory is touched, speeds are learnt. Nodes that share two cores have had
+ * few shards each by then: three took 1.0 to 1.8 s for their first ten steps and 0.75 s ever after (docs/log.md).
+ */
+export const warmUp = 12;
 
 async function askStatus(url: string): Promise<ClusterStatus> {
   const answer = await fetch(new URL('/status', url.replace(/^ws/, 'http')));
