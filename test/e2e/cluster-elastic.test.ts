@@ -6,6 +6,7 @@ import {
   type CoordinatorOptions,
   endless,
   interrupt,
+  pause,
   portOf,
   reached,
   resultOf,
@@ -110,6 +111,30 @@ test.serial('a node that is stopped is noticed by its silence, comes back and go
     const { steps } = await interrupt(coordinator);
     t.is((await resume(steps + 5)).weightsSha256, await alone(folder, steps + 5));
     for (const node of [slow, other]) t.is((await node?.ended)?.code, 0, node?.name);
+  }),
+);
+
+test.serial('everybody is stopped for a while: nobody is late by that, nobody is dropped', (t) =>
+  withFolder(async (folder) => {
+    const { coordinator, come } = await start(folder, { minNodes: 2 });
+    const everybody = [coordinator, come('n0'), come('n1')];
+    await untilStep(coordinator, 10, seconds);
+    const from = coordinator.events.length;
+    const sleep = 3000;
+    for (let i = 0; i < 3; i++) {
+      for (const one of everybody) one.kill('SIGSTOP');
+      await pause(sleep);
+      for (const one of everybody) one.kill('SIGCONT');
+      await untilStep(coordinator, reached(coordinator) + 5, seconds);
+    }
+    const { steps, weightsSha256 } = await interrupt(coordinator);
+    t.is(weightsSha256, await alone(folder, steps));
+    const events = coordinator.events.slice(from);
+    // `n0 has had shards 4, 5 for 3.1 s: n1 computes them too`.
+    const waits = events.map(({ reason }) => Number(/ for ([0-9.]+) s: /.exec(String(reason))?.[1] ?? 0));
+    t.true(Math.max(...waits) < sleep / 1000, `late by ${Math.max(...waits)} s`);
+    const left = events.findIndex(({ type }) => type === 'node-left');
+    t.true(left < 0 || events.slice(0, left).filter(({ type }) => type === 'step').length >= 15, 'no loss');
   }),
 );
 

@@ -25,6 +25,7 @@ import type { Member, MemberEvents } from './member.ts';
 import { endStep } from './member-record.ts';
 import { decideGoingOn, decideStart } from './presence.ts';
 import { beginStep, groundOf, planOf } from './step-in-progress.ts';
+import { WakingClock } from './waking-clock.ts';
 import { WorkDistribution } from './work-distribution.ts';
 import { WorkSettlement } from './work-settlement.ts';
 import type { LostListener, StepOptions, Workforce } from './workforce.ts';
@@ -57,6 +58,8 @@ export class ClusterWorkforce implements Workforce {
   private readonly local: LocalMember | LocalSyncMember;
   private readonly memberEvents: MemberEvents;
   private readonly members = new Map<number, Member>();
+  /** How long work has been out. */
+  readonly clock = new WakingClock();
   private readonly distribution: WorkDistribution;
   private readonly settlement: WorkSettlement;
   private changed = Promise.withResolvers<void>();
@@ -69,7 +72,7 @@ export class ClusterWorkforce implements Workforce {
   constructor(setup: ClusterSetup) {
     this.setup = setup;
     this.own = new LocalRanks(setup.host.pool, setup.onLost);
-    this.distribution = new WorkDistribution(this.members, setup.sync, setup.listen);
+    this.distribution = new WorkDistribution(this.members, setup.sync, setup.listen, this.clock.now);
     this.memberEvents = {
       onPiece: (work, sum, range) => this.settlement.takePiece(work, sum, range),
       onAbandoned: (slot, release) => this.settlement.abandon(slot, release),
@@ -153,6 +156,8 @@ export class ClusterWorkforce implements Workforce {
 
   /** Called every now and then: is somebody late, is somebody idle? */
   tick(): void {
+    // Looked at in any case: time that nobody looks at does not count.
+    this.clock.now();
     this.distribution.distribute();
     this.evaluation?.distribute();
   }
@@ -177,7 +182,7 @@ export class ClusterWorkforce implements Workforce {
     const ahead = this.distribution.takeAhead(tasks[0]?.step ?? 0);
     const layout = this.setup.sync ? this.setup.host.layout : null;
     const current = beginStep(ahead?.ground ?? groundOf(tasks, layout, this.local), early);
-    ahead?.begin(performance.now());
+    ahead?.begin(this.clock.now());
     this.local.begin(planOf(tasks), tasks[0]?.side ?? 0);
     const stop = (): void => {
       if (!decideGoingOn(this.nodeCount, this.ownThreads).go) current.done.resolve(false);
@@ -219,6 +224,7 @@ export class ClusterWorkforce implements Workforce {
     distribution.withdrawAhead('an evaluation comes first');
     const step = tasks[0]?.step ?? 0;
     this.evaluation = new EvaluationRound({
+      now: this.clock.now,
       tasks,
       onDone,
       members: () => this.members.values(),

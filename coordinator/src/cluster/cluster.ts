@@ -86,6 +86,7 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
             weights,
             inboxes,
             events: workforce.events,
+            now: workforce.clock.now,
             onDiverged: (reason) => {
               listen({
                 type: 'decision',

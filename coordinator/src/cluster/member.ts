@@ -13,7 +13,7 @@ export interface Work {
   readonly member: Member;
   readonly step: number;
   readonly subtrees: readonly Subtree[];
-  /** Milliseconds of `performance.now()`; of work that was given ahead, when its step has begun. */
+  /** Milliseconds of the `WakingClock`; of work that was given ahead, when its step has begun. */
   givenAt: number;
   /** Shards that the member then had to compute until this would be done, its own included. */
   readonly depth: number;

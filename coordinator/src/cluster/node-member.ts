@@ -28,6 +28,8 @@ export interface NodeMemberSetup {
   /** Shared by all nodes. */
   readonly inboxes: InboxPool;
   readonly events: MemberEvents;
+  /** Milliseconds of the `WakingClock`. */
+  readonly now: () => number;
   /** The node's weights are not those of the run: what it has is worth nothing. */
   readonly onDiverged: (reason: string) => void;
   /** It may have work again. */
@@ -174,7 +176,7 @@ export class NodeMember implements Member {
 
   private takeProgress({ assignment, begun, seconds }: NodeMessage<'progress'>): void {
     if (!this.works.has(assignment)) return;
-    const now = performance.now();
+    const now = this.setup.now();
     this.progress.answered(assignment, begun, now);
     if (begun > 0) this.record.progressed(now - 1000 * seconds);
     this.setup.events.onProgress();

@@ -27,17 +27,21 @@ export class WorkDistribution {
   private readonly members: ReadonlyMap<number, Member>;
   private readonly sync: boolean;
   private readonly listen: RunListener;
+  /** Milliseconds; see `WakingClock`. */
+  readonly now: () => number;
   private nextWork = 1;
   private toldWaiting = false;
 
   /**
    * @param members everybody who may compute, now and later
    * @param sync all shards of a step advance together, so none is stolen
+   * @param now milliseconds of a clock that stands while this process does
    */
-  constructor(members: ReadonlyMap<number, Member>, sync: boolean, listen: RunListener) {
+  constructor(members: ReadonlyMap<number, Member>, sync: boolean, listen: RunListener, now: () => number) {
     this.members = members;
     this.sync = sync;
     this.listen = listen;
+    this.now = now;
   }
 
   /** Of everything that is given out: nodes accept ascending numbers only. */
@@ -168,7 +172,7 @@ export class WorkDistribution {
       for (const total of current.sync.totals) member.total(current.ledger.step, total);
     }
     const size = Math.ceil(subtrees.length / pieceLimit);
-    const now = performance.now();
+    const now = this.now();
     if (current === this.current) member.record.started(now);
     this.contributors.add(member.instance);
     let depth = worksIn(current, member).reduce(
@@ -193,7 +197,7 @@ export class WorkDistribution {
 
   private steal(current: StepInProgress, idle: Member, hands: readonly Member[]): void {
     const { ledger } = current;
-    const now = performance.now();
+    const now = this.now();
     const fit = hands.map(({ id }) => id);
     // What it has failed with is not there for it; that it then counts as less work only makes it take less.
     const allowed = (shard: number): boolean => !ledger.decide(shard, fit).exclude.includes(idle.id);

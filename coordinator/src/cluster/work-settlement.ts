@@ -116,7 +116,7 @@ export class WorkSettlement {
       // The last one leaves nothing to be early for: the rest goes in larger pieces, to all ranks. So it is in mode
       // `sync`, where all shards end together.
       if (!ledger.complete && current.sync === null) current.early.arrivedWhole(sum);
-      const now = performance.now();
+      const now = this.distribution.now();
       for (const { samples, loadSeconds, computeSeconds } of reports) {
         record.delivered(samples, loadSeconds + computeSeconds, now);
       }

@@ -64,7 +64,12 @@ class FakeMember implements Member {
 class FakeCluster {
   readonly members = new Map<number, Member>();
   readonly events: RunEvent[] = [];
-  readonly distribution = new WorkDistribution(this.members, false, (event) => this.events.push(event));
+  readonly distribution = new WorkDistribution(
+    this.members,
+    false,
+    (event) => this.events.push(event),
+    () => performance.now(),
+  );
   readonly settlement = new WorkSettlement(this.distribution, {
     isRunning: () => false,
   } as unknown as LocalMember);
