@@ -76,7 +76,17 @@ export class WholeFrames {
     return this.pass(Buffer.from(anteroom.subarray(0, count)));
   }
 
-  /** Bytes that were read elsewhere. @returns what of them can be passed on now */
+  /** Bytes that were read elsewhere, whatever they belong to: those of a large frame are copied. @returns as `take` */
+  feed(bytes: Uint8Array): Uint8Array[] {
+    const { whole } = this;
+    if (whole === null) return this.pass(bytes);
+    const count = Math.min(bytes.length, whole.length - this.filled);
+    whole.set(bytes.subarray(0, count), this.filled);
+    const done = this.take(count);
+    return count === bytes.length ? done : [...done, ...this.pass(bytes.subarray(count))];
+  }
+
+  /** Bytes of no frame that is being gathered, read elsewhere. @returns what of them can be passed on now */
   pass(bytes: Uint8Array): Uint8Array[] {
     let at = this.endOfPreface(bytes);
     if (this.begun.length > 0) {

@@ -33,6 +33,19 @@ function readIn(frames: WholeFrames, stream: Uint8Array, sizes: readonly number[
   return passed;
 }
 
+/** As `readIn`, but the pieces were read elsewhere, to memory that is gone afterwards. */
+function feedIn(frames: WholeFrames, stream: Uint8Array, sizes: readonly number[]): Uint8Array[] {
+  const passed: Uint8Array[] = [];
+  for (let at = 0, read = 0; at < stream.length; read++) {
+    const piece = Uint8Array.from(stream.subarray(at, at + (sizes[read % sizes.length] ?? 1)));
+    at += piece.length;
+    const out = frames.feed(piece).map((bytes) => Buffer.from(bytes));
+    passed.push(...out);
+    piece.fill(0);
+  }
+  return passed;
+}
+
 const someFrames = fc.array(
   fc.tuple(
     fc.oneof(
@@ -68,6 +81,28 @@ test('whatever the pieces, bytes come out as they went in, and nothing stays beh
     150,
   );
   t.pass();
+});
+
+test('so they do when they were read elsewhere', (t) => {
+  assertProperty(
+    fc.property(someFrames, someSizes, (given, sizes) => {
+      const stream = Buffer.concat(given.map((one) => webSocketFrame(...one)));
+      const quick = stream.length < 20_000 ? sizes : sizes.map((size) => size * 50);
+      const frames = new WholeFrames({ largest: 150_000, preface: false });
+      return Buffer.concat(feedIn(frames, stream, quick)).equals(stream);
+    }),
+    150,
+  );
+  t.pass();
+});
+
+test('a large frame that came in records of TLS is one piece, what is around it stands alone', (t) => {
+  const frames = new WholeFrames({ largest: 150_000, preface: false });
+  const sizes = [50, 100_000, 70_000, 3, 120_000];
+  const sent = sizes.map((size, i) => webSocketFrame(size, true, i));
+  const passed = feedIn(frames, Buffer.concat(sent), [16_384]);
+  t.true(Buffer.concat(passed).equals(Buffer.concat(sent)));
+  for (const i of [1, 2, 4]) t.true(passed.some((bytes) => sent[i]?.equals(bytes)));
 });
 
 test('a large frame is one piece, its payload at a multiple of 8, in memory that is lent again when given back', (t) => {

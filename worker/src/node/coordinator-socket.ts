@@ -1,5 +1,6 @@
 /** The WebSocket to a coordinator: how it is opened, and what it means when that fails. */
 import type { NetConnectOpts, Socket } from 'node:net';
+import type { ConnectionOptions } from 'node:tls';
 import { largestFrameBytes, type Limits } from '@lockstep/shared/protocol/limits.ts';
 import { WebSocket } from 'ws';
 import { FrameReading } from './frame-reading.ts';
@@ -20,24 +21,23 @@ export function connect(
   const largest = largestFrameBytes(limits);
   const reading = new FrameReading({ largest, preface: true });
   const isEncrypted = url.startsWith('wss:');
-  const createConnection = (options: NetConnectOpts): Socket =>
+  const createConnection = (options: NetConnectOpts): Socket => {
     // To `net`, a path is that of a Unix socket.
-    reading.connect(Object.assign({}, options, { path: undefined }));
+    const target = Object.assign({}, options, { path: undefined });
+    return isEncrypted ? reading.connectSecurely(target as ConnectionOptions) : reading.connect(target);
+  };
   const socket = new WebSocket(url, {
     perMessageDeflate: false,
     maxPayload: largest,
     handshakeTimeout: limits.helloTimeout,
     // Masks protect proxies from what a browser's page may send; a zero mask spares a pass over every byte.
     generateMask: (mask) => mask.fill(0),
-    ...(isEncrypted
-      ? {}
-      : { createConnection: createConnection as typeof import('node:net').createConnection }),
+    createConnection: createConnection as typeof import('node:net').createConnection,
     ...(ca === null ? {} : { ca }),
   });
   socket.binaryType = 'nodebuffer';
   const outbox = new Outbox(socket, limits.partBytes);
   socket.on('upgrade', ({ socket: raw }) => {
-    if (isEncrypted) reading.follow(raw);
     outbox.stream = raw;
   });
   socket.on('message', (data, binary) => onMessage(data as Buffer, binary));

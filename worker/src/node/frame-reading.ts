@@ -1,5 +1,13 @@
-/** Reads a TCP connection straight into the memory in which its messages stay: see `WholeFrames`. */
-import { connect, type NetConnectOpts, type OnReadOpts, Socket, type SocketConstructorOpts } from 'node:net';
+/** Reads a connection straight into the memory in which its messages stay: see `WholeFrames`. */
+import {
+  connect,
+  isIP,
+  type NetConnectOpts,
+  type OnReadOpts,
+  Socket,
+  type SocketConstructorOpts,
+} from 'node:net';
+import { connect as connectSecurely, type ConnectionOptions } from 'node:tls';
 import { WholeFrames, type WholeFramesOptions } from '@lockstep/shared/protocol/whole-frames.ts';
 
 /** What Node's sockets rest on; its own server makes sockets from one, with the same undocumented option. */
@@ -22,6 +30,16 @@ export class FrameReading {
     return socket;
   }
 
+  /** As `tls.connect`; the name in the certificate is that of the host. */
+  connectSecurely(options: ConnectionOptions): Socket {
+    const { host = '' } = options;
+    // An address is no server name (RFC 6066, 3); it is compared with the certificate all the same.
+    const servername = options.servername ?? (isIP(host) === 0 ? host : '');
+    const reading = { ...options, servername, onread: this.onread(() => socket) };
+    const socket: Socket = connectSecurely(reading);
+    return socket;
+  }
+
   /**
    * Takes over a connection that a server has accepted, for servers cannot be told where to read to.
    *
@@ -31,6 +49,7 @@ export class FrameReading {
   adopt(raw: Socket, head: Uint8Array): Socket {
     const { _handle: handle } = raw as unknown as { _handle: Handle | null };
     if (raw.constructor !== Socket || typeof handle?.useUserBuffer !== 'function') {
+      this.frames.pass(head);
       this.follow(raw);
       return raw;
     }
@@ -43,9 +62,16 @@ export class FrameReading {
     return socket;
   }
 
-  /** A connection that reads in its own way: messages lie in memory that V8 frees. */
-  follow(raw: Socket): void {
-    raw.on('data', (bytes: Buffer) => this.onBytes(bytes.length));
+  /** A connection that reads in its own way, into memory that V8 frees: large messages are copied out of it. */
+  private follow(raw: Socket): void {
+    const push = raw.push.bind(raw);
+    raw.push = (bytes: Buffer | null) => {
+      if (bytes === null) return push(null);
+      this.onBytes(bytes.length);
+      let goOn = true;
+      for (const piece of this.frames.feed(bytes)) goOn = push(piece);
+      return goOn;
+    };
   }
 
   private onread(socket: () => Socket): OnReadOpts {
