@@ -16,6 +16,7 @@ import { InboxPool } from './inbox-pool.ts';
 import { NodeMember } from './node-member.ts';
 import { factsOf } from './run-facts.ts';
 import type { TokenDecision } from './token.ts';
+import { longestGap } from './waking-clock.ts';
 import { WeightsBroadcast } from './weights-broadcast.ts';
 import type { WorkEnd, Workforce } from './workforce.ts';
 
@@ -149,7 +150,7 @@ export function clusterWorkforce(options: ClusterOptions, listen: RunListener): 
     let tickedAt = performance.now();
     const timer = setInterval(() => {
       const now = performance.now();
-      desk.tick(now - tickedAt > 5 * tickEvery);
+      desk.tick(now - tickedAt > longestGap);
       tickedAt = now;
       workforce.tick();
     }, tickEvery);

@@ -3,8 +3,8 @@
  * is late by that. Without it, whoever wakes up finds every shard overdue and has it computed a second time.
  */
 
-/** Milliseconds between two looks above which the process was asleep; somebody looks every 100 ms. */
-const longestGap = 500;
+/** Milliseconds between two looks at a clock above which this process was asleep: it looks every 100 ms. */
+export const longestGap = 500;
 
 export class WakingClock {
   private readonly source: () => number;

@@ -109,22 +109,21 @@ for (const [scheme, certificate] of wires) {
 }
 
 test('a connection that was taken over ends on both sides when either does, and the port closes', async (t) => {
-  for (const [side, [, certificate]] of ['node', 'coordinator'].flatMap((one) =>
-    wires.map((wire) => [one, wire] as const),
-  )) {
-    const { listener, connection, url } = await listen(certificate);
-    const { socket } = connect({ url, ca: certificate?.cert ?? null, limits: defaultLimits }, () => {});
-    socket.on('error', () => {});
-    const other = await connection;
-    t.is(other.raw.remoteAddress, '127.0.0.1');
-    t.true((other.raw.remotePort ?? 0) > 0);
-    await once(socket, 'open');
-    const ended = Promise.all([once(socket, 'close'), once(other.socket, 'close')]);
-    (side === 'node' ? socket : other.socket).terminate();
-    await ended;
-    await listener.close();
-    const { connection: second, listener: again } = await listen();
-    void second;
-    await again.close();
-  }
+  for (const side of ['node', 'coordinator'])
+    for (const [, certificate] of wires) {
+      const { listener, connection, url } = await listen(certificate);
+      const { socket } = connect({ url, ca: certificate?.cert ?? null, limits: defaultLimits }, () => {});
+      socket.on('error', () => {});
+      const other = await connection;
+      t.is(other.raw.remoteAddress, '127.0.0.1');
+      t.true((other.raw.remotePort ?? 0) > 0);
+      await once(socket, 'open');
+      const ended = Promise.all([once(socket, 'close'), once(other.socket, 'close')]);
+      (side === 'node' ? socket : other.socket).terminate();
+      await ended;
+      await listener.close();
+      const { connection: second, listener: again } = await listen();
+      void second;
+      await again.close();
+    }
 });

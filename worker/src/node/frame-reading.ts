@@ -47,16 +47,15 @@ export class FrameReading {
    * @returns the connection: the same one where it is encrypted, or this Node does it in another way
    */
   adopt(raw: Socket, head: Uint8Array): Socket {
+    this.frames.pass(head);
     const { _handle: handle } = raw as unknown as { _handle: Handle | null };
     if (raw.constructor !== Socket || typeof handle?.useUserBuffer !== 'function') {
-      this.frames.pass(head);
       this.follow(raw);
       return raw;
     }
     Object.assign(raw, { _handle: null });
     // It has nothing to close any more; its server stops counting it.
     raw.destroy();
-    this.frames.pass(head);
     const options = { handle, onread: this.onread(() => socket) };
     const socket: Socket = new Socket(options as SocketConstructorOpts);
     return socket;
