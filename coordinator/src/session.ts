@@ -6,6 +6,7 @@ import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import { chooseKernels, type KernelChoice } from '@lockstep/worker/rank/kernel-choice.ts';
 import { type RankHost, startHost } from '@lockstep/worker/rank/rank-host.ts';
+import type { MemoryUse } from '@lockstep/worker/rank/hall.ts';
 import type { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
 import { sharesSlots } from '@lockstep/worker/rank/run-shape.ts';
 import { LocalRound } from './cluster/local-round.ts';
@@ -44,8 +45,7 @@ export interface Session {
   readonly truth: Truth;
   readonly pool: RankPool;
   readonly workforce: Workforce;
-  readonly arenaBytes: number;
-  readonly storeBytes: number;
+  readonly memory: MemoryUse;
   close(end?: WorkEnd): Promise<void>;
 }
 
@@ -80,7 +80,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     // Sums that come from elsewhere need a slot for every shard.
     sharedSlots: isLocal && sharesSlots(recipe),
   });
-  const { model, layout, store, pool, arenaBytes } = host;
+  const { model, layout, store, pool, memory } = host;
   const onLost = options.onLost ?? (() => {});
   let workforce: Workforce;
   try {
@@ -90,7 +90,6 @@ export async function openSession(options: SessionOptions): Promise<Session> {
     throw thrown;
   }
   const truth = new Truth(layout, store);
-  const storeBytes = store.layout.bytes;
   const close = (end?: WorkEnd): Promise<void> => workforce.close(end);
-  return { model, layout, kernels, truth, pool, workforce, arenaBytes, storeBytes, close };
+  return { model, layout, kernels, truth, pool, workforce, memory, close };
 }

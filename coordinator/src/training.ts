@@ -103,7 +103,7 @@ class Training {
   /** Puts the first weights or the checkpoint in place and tells what is going to happen. */
   async start(): Promise<void> {
     const { recipe, dataset, threads, resume } = this.options;
-    const { truth, model, layout, kernels, arenaBytes, storeBytes } = this.session;
+    const { truth, model, layout, kernels, memory } = this.session;
     this.numerics = await fingerprintOf(kernels);
     if (resume) {
       const { checkpoint } = resume;
@@ -132,8 +132,7 @@ class Training {
       lastStep: this.lastStep,
       fromStep: truth.step,
       resumedFrom: resume?.path ?? null,
-      arenaBytes,
-      storeBytes,
+      ...memory,
     });
   }
 

@@ -172,6 +172,7 @@ test.serial('plan, measured and not', async (t) => {
     parameters: 'count',
     flops: 'count',
     arenaBytes: 'count',
+    packedBytes: 'count',
     storeBytes: 'count',
     datasetBytes: 'count',
     threads: 'count',

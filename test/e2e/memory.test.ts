@@ -12,6 +12,7 @@ import { bare } from '../helpers/training-process.ts';
 
 interface Plan {
   readonly arenaBytes: number;
+  readonly packedBytes: number;
   readonly storeBytes: number;
   readonly datasetBytes: number;
   readonly totalBytes: number;
@@ -64,8 +65,10 @@ for (const [title, given, [batch = '128', shards = '8', optimizer = 'adam']] of 
     const plan = await planOf(recipe.model, flags);
     const { start } = await runOf(recipe.model, [...flags, '--steps', '1']);
     t.is(start['arenaBytes'], plan.arenaBytes);
+    t.is(start['packedBytes'], plan.packedBytes);
     t.is(start['storeBytes'], plan.storeBytes);
-    t.is(plan.totalBytes, threads * plan.arenaBytes + plan.storeBytes + plan.datasetBytes);
+    const { arenaBytes, packedBytes, storeBytes, datasetBytes } = plan;
+    t.is(plan.totalBytes, threads * arenaBytes + packedBytes + storeBytes + datasetBytes);
 
     const dataset = await openDataset('synthetic');
     const images = [dataset.train, dataset.test].flatMap((split) => [split.images, split.labels]);

@@ -110,7 +110,7 @@ export function setUpConvolution(c: ConvolutionCase) {
   const dw = harness.buffer('f32', KH * KW * IC * OC, nan);
   const scratch = harness.buffer('f32', convBackwardWeightsScratchBytes(c) / 4, nan);
   const shape = { N, H, W, IC, OC, KH, KW, stride, pad };
-  const pack = { w: w.offset, KH, KW, IC, OC };
+  const pack = { w: w.offset, KH, KW, IC, OC, fromTap: 0, toTap: KH * KW };
   const calls = [
     checked('convPackForward', { ...pack, packed: packed.offset }),
     checked('convForward', { x: x.offset, xHalo, packed: packed.offset, y: y.offset, yHalo, ...shape }),

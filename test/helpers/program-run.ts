@@ -46,7 +46,6 @@ export function runProgram(
   const { arena, kernels } = bound.get(build) as { arena: Arena; kernels: KernelInstance };
   if (program.arenaBytes > arenaBytes) throw new Error(`${program.model.name} needs a larger arena`);
   const { regions, input: places, model, layout, shardSize } = program;
-  arena.float32(regions.weights, input.weights.length).set(input.weights);
   arena.float32(regions.pixelTable, input.pixelTable.length).set(input.pixelTable);
   arena.int32(places.labels, shardSize).set(input.labels);
   arena.bytes.set(input.images, places.bytes);
@@ -55,7 +54,10 @@ export function runProgram(
     const place = [places.images, places.imagesHalo, n, height, width, channels] as const;
     kernels.loadImage(places.bytes, n, ...place, 0, 0, 0, regions.pixelTable);
   }
-  execute(program.prepare, kernels);
+  for (const { from, to, place, steps } of program.prepare) {
+    arena.float32(place, to - from).set(input.weights.subarray(from, to));
+    execute(steps, kernels);
+  }
   const passed = new Float32Array(program.mode === 'train' ? layout.parameterCount : 0);
   for (const [at, step] of [...program.forward, ...program.backward].entries()) {
     execute([step], kernels);
@@ -71,7 +73,10 @@ export function runProgram(
     // Where parameters pass, the gradient is never there as a whole.
     gradients:
       regions.gradients === 0 ? passed : Float32Array.from(arena.float32(regions.gradients, passed.length)),
-    moments: Float64Array.from(arena.float64(regions.moments, 2 * layout.batchNormChannels)),
+    // Evaluation leaves none: there lies what was there before.
+    moments: Float64Array.from(
+      arena.float64(regions.moments, program.mode === 'train' ? 2 * layout.batchNormChannels : 0),
+    ),
     predictions: [...arena.int32(places.predictions, shardSize)],
   };
 }

@@ -82,7 +82,10 @@ export class ReferenceProgram {
   /** Loads and prepares. */
   begin(input: ProgramInput): void {
     this.load(input);
-    this.execute(this.program.prepare, null);
+    for (const { from, to, place, steps } of this.program.prepare) {
+      this.memory.values.set(input.weights.subarray(from, to), place / 4);
+      this.execute(steps, null);
+    }
   }
 
   /** What lies in the memory now. */
@@ -103,7 +106,6 @@ export class ReferenceProgram {
   private load(input: ProgramInput): void {
     const { values, bytes } = this.memory;
     const { regions, input: places, model } = this.program;
-    values.set(input.weights, regions.weights / 4);
     values.set(input.pixelTable, regions.pixelTable / 4);
     values.set(input.labels, places.labels / 4);
     bytes.set(input.images, places.bytes);

@@ -19,6 +19,7 @@ export const startEvent: StartEvent = {
   fromStep: 0,
   resumedFrom: null,
   arenaBytes: 37_000_000,
+  packedBytes: 11_000_000,
   storeBytes: 12_000_000,
 };
 

@@ -3,7 +3,8 @@ import type { Workforce } from '@lockstep/coordinator/cluster/workforce.ts';
 import { Truth } from '@lockstep/coordinator/reduce/truth.ts';
 import { type CommittedStep, runSteps } from '@lockstep/coordinator/run-loop.ts';
 import { openSession, type Session } from '@lockstep/coordinator/session.ts';
-import { arenaBytesOf, modelFor, storeShapeOf } from '@lockstep/worker/rank/run-shape.ts';
+import { Halls } from '@lockstep/worker/rank/hall.ts';
+import { modelFor, rankSpaceOf, storeShapeOf } from '@lockstep/worker/rank/run-shape.ts';
 import type { BuildName } from '@lockstep/shared/kernels/build-name.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
@@ -66,7 +67,7 @@ export async function inlineRun(
     module: await compileKernels(build),
     storeMemory: store.arena.memory,
     storeLayout: store.layout,
-    arenaBytes: arenaBytesOf(recipe, model, dataset),
+    hall: new Halls(rankSpaceOf(recipe, model, dataset), 1).seat(0),
     profiled,
   });
   const truth = new Truth(layout, store);

@@ -102,7 +102,7 @@ export function setUpWinograd(c: WinogradCase) {
       ),
     ).offset,
   };
-  const weights = { w: w.offset, IC, OC, stride };
+  const weights = { w: w.offset, IC, OC, stride, fromTap: 0, toTap: 9 };
   const forward = { ...xs, packed, y: y.buffer.offset, yHalo, ...shape };
   const data = { ...dys, packed: packedBack, dx: dx.buffer.offset, ...shape };
   const gradient = { ...xs, ...dys, dw: dw.offset, ...shape, scratch: scratch.dw };

@@ -82,9 +82,9 @@ export async function runRecipe(
   checkModelName(start.recipe.model);
   const entry = describeDataset(start.recipe.dataset);
   // Loaded here, so that `lockstep --help` and a wrong flag do not wait for the kernels.
-  const { arenaBytesOf, modelFor } = await import('@lockstep/worker/rank/run-shape.ts');
+  const { modelFor, rankSpaceOf } = await import('@lockstep/worker/rank/run-shape.ts');
   const counts = { train: { count: entry.trainCount }, test: { count: entry.testCount } };
-  arenaBytesOf(start.recipe, modelFor(start.recipe, entry), counts);
+  rankSpaceOf(start.recipe, modelFor(start.recipe, entry), counts);
   const made = await prepareRunDirectory(start.runDirectory);
   let told = false;
   let log: RunListener | null = null;

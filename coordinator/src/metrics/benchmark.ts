@@ -148,7 +148,7 @@ async function measureProfile(
     const profiles = await session.pool.takeProfiles();
     return {
       profile: profileShares(profiles, wall),
-      details: roofs && timeProfile(profiles, { wall, steps, workingSet: session.arenaBytes }, roofs),
+      details: roofs && timeProfile(profiles, { wall, steps, workingSet: session.memory.arenaBytes }, roofs),
     };
   } finally {
     await session.close();

@@ -21,8 +21,9 @@ export interface StartEvent {
   /** Steps already done: 0, or where a checkpoint goes on. */
   readonly fromStep: number;
   readonly resumedFrom: string | null;
-  /** Bytes of one rank's arena and of the store. */
+  /** Bytes of one rank's arena, of the packed weights that ranks share, and of the store. */
   readonly arenaBytes: number;
+  readonly packedBytes: number;
   readonly storeBytes: number;
 }
 

@@ -5,12 +5,13 @@ import type { Program, Step } from '@lockstep/shared/model/program.ts';
 import { costOf, namedArguments } from '@lockstep/shared/kernels/table.ts';
 import { stateNames } from '@lockstep/shared/optimizer/rule.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
+import { memoryUse } from '@lockstep/worker/rank/hall.ts';
 import { layOutStore } from '@lockstep/worker/rank/store.ts';
 import {
-  arenaBytesOf,
   compileOptionsOf,
   type ImagesOf,
   modelFor,
+  rankSpaceOf,
   sharesSlots,
   storeShapeOf,
 } from '@lockstep/worker/rank/run-shape.ts';
@@ -41,8 +42,9 @@ export interface PlanReport {
   readonly shardSize: number;
   readonly parameters: number;
   readonly flops: number;
-  /** One rank's arena; the run's store; images and labels; all of it for so many threads. */
+  /** One rank's arena; packed weights; the run's store; images and labels; all of it for so many threads. */
   readonly arenaBytes: number;
+  readonly packedBytes: number;
   readonly storeBytes: number;
   readonly datasetBytes: number;
   readonly threads: number;
@@ -69,7 +71,7 @@ export interface PlanOptions {
 
 /** Pointers: arguments that are byte offsets into the arena. */
 const scalars = new Set(
-  'floats from pixels total N H W C IC OC KH KW K M n stride pad relu accumulate transA transB lda ldb ldc epsilon value'.split(
+  'floats from pixels total N H W C IC OC KH KW K M n stride pad fromTap toTap relu accumulate transA transB lda ldb ldc epsilon value'.split(
     ' ',
   ),
 );
@@ -83,15 +85,15 @@ export function planModel({ recipe, data, threads, measure }: PlanOptions): Plan
   const seconds = measure?.(program) ?? null;
   const all = seconds?.reduce((a, b) => a + b, 0) ?? 1;
   const sections = (['prepare', 'forward', 'backward'] as const).flatMap((section) =>
-    program[section].map((step) => ({ section, step })),
+    stepsOf(program, section).map((step) => ({ section, step })),
   );
   const rows = gatherRows(
     sections.map(({ section, step }, i) => rowOf(section, step, seconds && (seconds[i] ?? 0) / all)),
   );
   const counts = { train: { count: data.trainCount }, test: { count: data.testCount } };
-  const arenaBytes = arenaBytesOf(recipe, model, counts);
   const use = { state: stateNames(recipe.optimizer), ranks: threads, sharedSlots: sharesSlots(recipe) };
   const storeBytes = layOutStore(storeShapeOf(recipe, layout, use)).bytes;
+  const memory = memoryUse(rankSpaceOf(recipe, model, counts), threads, storeBytes);
   const { height, width, channels } = data;
   const datasetBytes = (data.trainCount + data.testCount) * (height * width * channels + 1);
   return {
@@ -101,14 +103,17 @@ export function planModel({ recipe, data, threads, measure }: PlanOptions): Plan
     shardSize,
     parameters: layout.parameterCount,
     flops: rows.reduce((sum, row) => sum + row.flops, 0),
-    arenaBytes,
-    storeBytes,
+    ...memory,
     datasetBytes,
     threads,
-    totalBytes: threads * arenaBytes + storeBytes + datasetBytes,
+    totalBytes: threads * memory.arenaBytes + memory.packedBytes + storeBytes + datasetBytes,
     unsharedBytes: program.buffers.reduce((sum, buffer) => sum + buffer.bytes, 0),
     rows,
   };
+}
+
+function stepsOf(program: Program, section: PlanRow['section']): readonly Step[] {
+  return section === 'prepare' ? program.prepare.flatMap(({ steps }) => steps) : program[section];
 }
 
 /** One row for the calls of a layer's kernel that differ in their images only. */

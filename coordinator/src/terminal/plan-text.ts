@@ -86,9 +86,10 @@ function groupTable(rows: readonly PlanRow[]): string {
 }
 
 function memoryLines(report: PlanReport): string {
-  const { arenaBytes, storeBytes, datasetBytes, totalBytes, threads, unsharedBytes } = report;
+  const { arenaBytes, packedBytes, storeBytes, datasetBytes, totalBytes, threads, unsharedBytes } = report;
   return [
     `arena of one rank   ${asBytes(arenaBytes)} (activations would take ${asBytes(unsharedBytes)} if no space were used twice)`,
+    `packed weights      ${asBytes(packedBytes)} (once for all ranks that share a memory)`,
     `store of the run    ${asBytes(storeBytes)} (weights and optimizer state twice, the shards' gradients)`,
     `images and labels   ${asBytes(datasetBytes)}`,
     `together            ${asBytes(totalBytes)} with ${threads} ${threads === 1 ? 'thread' : 'threads'}`,

@@ -13,7 +13,7 @@ export function headerLines(start: StartEvent): string[] {
     `${start.model} on ${start.dataset}, ${inThousands(start.parameters)} parameters, recipe ${start.recipeSha256.slice(0, 12)}`,
     `batch ${start.batchSize} in ${start.shardsPerStep} shards, ${inThousands(start.stepsPerEpoch)} steps an epoch, steps ${inThousands(from)} to ${inThousands(start.lastStep)}`,
     `${threads}, kernels ${start.kernels} (${start.kernelsReason})`,
-    `${asBytes(start.arenaBytes)} a thread, ${asBytes(start.storeBytes)} shared`,
+    `${asBytes(start.arenaBytes)} a thread, ${asBytes(start.packedBytes + start.storeBytes)} shared`,
   ];
   if (start.resumedFrom !== null) lines.push(`resumed from ${start.resumedFrom}`);
   return lines;

@@ -49,7 +49,7 @@ function layer(N: number, { size, IC, OC, kernel = 3, stride = 1 }: Layer): Kern
   const shape: ConvolutionShape = { N, H: size, W: size, IC, OC, KH: kernel, KW: kernel, stride, pad };
   const out = outputSize(size, kernel, stride, pad);
   const dyHalo = backwardDataHalo(size, size, kernel, kernel, stride, pad);
-  const weights = { KH: kernel, KW: kernel, IC, OC };
+  const weights = { KH: kernel, KW: kernel, IC, OC, fromTap: 0, toTap: kernel * kernel };
   const weightBytes = 4 * kernel * kernel * IC * OC;
   const x = () => activationBytes(N, size, size, IC, pad);
   const y = (halo: number) => activationBytes(N, out, out, OC, halo);

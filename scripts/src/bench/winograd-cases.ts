@@ -59,6 +59,8 @@ export function winogradLayer(
         IC,
         OC,
         stride,
+        fromTap: 0,
+        toTap: 9,
       }),
     (place) =>
       call('winogradPackBackwardData', {
@@ -67,6 +69,8 @@ export function winogradLayer(
         IC,
         OC,
         stride,
+        fromTap: 0,
+        toTap: 9,
       }),
   ];
   return calls.map((make) => ({ label, make }));

@@ -80,10 +80,13 @@ export class Checkout {
     const program = compile.compileProgram(model, 'train', images, shape.compileOptionsOf(recipe));
     const pages = Math.ceil(program.arenaBytes / pageBytes);
     const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
-    const { regions, layout, input } = program;
-    initialisation.initialise(layout, 1, new Float32Array(memory.buffer, regions.weights, layout.totalCount));
+    const { layout, input } = program;
     const kernels = instance.instantiateKernels(this.module, memory);
-    for (const { call } of program.prepare) kernels[call.kernel](...call.values);
+    const weights = initialisation.initialise(layout, 1, new Float32Array(layout.totalCount));
+    for (const { from, to, place, steps } of program.prepare) {
+      new Float32Array(memory.buffer, place, to - from).set(weights.subarray(from, to));
+      for (const { call } of steps) kernels[call.kernel](...call.values);
+    }
     const row = pixels.width + 2 * input.imagesHalo;
     const floats = images * (pixels.height + 2 * input.imagesHalo) * row * 4;
     const x = new Float32Array(memory.buffer, input.images, floats);

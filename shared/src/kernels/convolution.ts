@@ -20,14 +20,18 @@ interface WeightArguments {
   readonly KW: number;
   readonly IC: number;
   readonly OC: number;
+  /** Taps [fromTap, toTap) of the KH * KW, of which `w` holds only these. */
+  readonly fromTap: number;
+  readonly toTap: number;
 }
 
 function copyWeights({ values }: ReferenceMemory, a: WeightArguments): void {
-  values.copyWithin(a.packed / 4, a.w / 4, a.w / 4 + a.KH * a.KW * a.IC * a.OC);
+  const tap = a.IC * a.OC;
+  values.copyWithin(a.packed / 4 + a.fromTap * tap, a.w / 4, a.w / 4 + (a.toTap - a.fromTap) * tap);
 }
 
 function weightBytes(a: WeightArguments): number {
-  return 8 * a.KH * a.KW * a.IC * a.OC;
+  return 8 * (a.toTap - a.fromTap) * a.IC * a.OC;
 }
 
 interface Taps {
@@ -61,9 +65,12 @@ function forEachTap(
 }
 
 export const convolutionKernels = {
-  /** Packs w [KH][KW][IC][OC] for `convForward`; `packed` has `convPackedBytes(KH, KW, IC, OC)` bytes. */
+  /**
+   * Packs taps [fromTap, toTap) of w [KH][KW][IC][OC] for `convForward`, `w` pointing to the first of them; `packed` has
+   * `convPackedBytes(KH, KW, IC, OC)` bytes.
+   */
   convPackForward: defineKernel({
-    parameters: ['w', 'packed', 'KH', 'KW', 'IC', 'OC'],
+    parameters: ['w', 'packed', 'KH', 'KW', 'IC', 'OC', 'fromTap', 'toTap'],
     group: 'pack',
     flops: () => 0,
     bytes: weightBytes,
@@ -113,9 +120,9 @@ export const convolutionKernels = {
     },
   }),
 
-  /** Packs w [KH][KW][IC][OC] for `convBackwardData`; `packed` has `convPackedBackwardDataBytes(..)` bytes. */
+  /** As `convPackForward`, for `convBackwardData`; `packed` has `convPackedBackwardDataBytes(..)` bytes. */
   convPackBackwardData: defineKernel({
-    parameters: ['w', 'packed', 'KH', 'KW', 'IC', 'OC', 'stride', 'pad'],
+    parameters: ['w', 'packed', 'KH', 'KW', 'IC', 'OC', 'stride', 'pad', 'fromTap', 'toTap'],
     group: 'pack',
     flops: () => 0,
     bytes: weightBytes,

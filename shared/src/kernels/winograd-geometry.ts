@@ -69,6 +69,11 @@ export function winogradFilterBytes(depth: number, columns: number): number {
   return 4 * filterElements * channelStride(depth) * padded;
 }
 
+/** Whether packing needs all taps at once, for one of the two ways at least, because filters are kept transformed. */
+export function packsWhole(IC: number, OC: number): boolean {
+  return keepsTransformed(IC, OC) || keepsTransformed(OC, IC);
+}
+
 /** Whether packed filters are kept transformed, and not transformed anew for every block of tiles. */
 function keepsTransformed(depth: number, columns: number): boolean {
   return winogradFilterBytes(depth, columns) <= 2 ** 22;

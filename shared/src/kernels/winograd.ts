@@ -17,10 +17,11 @@
 import { convolutionKernels } from './convolution.ts';
 import { convolutionBytes, convolutionFlops } from './convolution-geometry.ts';
 import { defineKernel } from './kernel.ts';
-import type { WinogradShape } from './winograd-geometry.ts';
+import { packsWhole, type WinogradShape } from './winograd-geometry.ts';
 
 export {
   type ConvolutionPass,
+  packsWhole,
   usesWinograd,
   winogradBackwardDataScratchBytes,
   winogradBackwardWeightsScratchBytes,
@@ -36,16 +37,26 @@ const fixed = { KH: 3, KW: 3 } as const;
 const flops = (s: WinogradShape): number => convolutionFlops({ ...s, ...fixed });
 const bytes = (s: WinogradShape): number => convolutionBytes({ ...s, ...fixed });
 
-/** The weights are read, and 36 transformed elements written for 9 of them. */
-const packBytes = (a: { readonly IC: number; readonly OC: number }): number => 4 * (9 + 36) * a.IC * a.OC;
+interface PackArguments {
+  readonly IC: number;
+  readonly OC: number;
+  readonly fromTap: number;
+  readonly toTap: number;
+}
+
+/** The weights are read, and written: where they are kept transformed 36 elements for 9, at least. */
+const packBytes = (a: PackArguments): number => {
+  const taps = a.toTap - a.fromTap;
+  return 4 * (taps + (packsWhole(a.IC, a.OC) ? 36 : taps)) * a.IC * a.OC;
+};
 
 export const winogradKernels = {
   /**
-   * Transforms and packs w [3][3][IC][OC] for `winogradForward`; `packed` has `winogradPackedBytes(IC, OC)`
-   * bytes.
+   * Transforms and packs taps [fromTap, toTap) of w [3][3][IC][OC] for `winogradForward`, `w` pointing to the first of
+   * them: all nine where `packsWhole(IC, OC)`. `packed` has `winogradPackedBytes(IC, OC)` bytes.
    */
   winogradPackForward: defineKernel({
-    parameters: ['w', 'packed', 'IC', 'OC', 'stride'],
+    parameters: ['w', 'packed', 'IC', 'OC', 'stride', 'fromTap', 'toTap'],
     group: 'pack',
     flops: () => 0,
     bytes: packBytes,
@@ -67,11 +78,10 @@ export const winogradKernels = {
   }),
 
   /**
-   * Packs w [3][3][IC][OC] for `winogradBackwardData`; `packed` has `winogradPackedBackwardDataBytes(IC, OC)`
-   * bytes.
+   * The same for `winogradBackwardData`; `packed` has `winogradPackedBackwardDataBytes(IC, OC)` bytes.
    */
   winogradPackBackwardData: defineKernel({
-    parameters: ['w', 'packed', 'IC', 'OC', 'stride'],
+    parameters: ['w', 'packed', 'IC', 'OC', 'stride', 'fromTap', 'toTap'],
     group: 'pack',
     flops: () => 0,
     bytes: packBytes,

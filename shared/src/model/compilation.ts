@@ -39,6 +39,8 @@ export interface CompileOptions {
   readonly convolution?: 'winograd' | 'direct';
   /** See `parameter-places.ts`; absent: `kept`. Not in mode `sync`. */
   readonly parameters?: 'kept' | 'passing';
+  /** Where what belongs to one rank begins, in bytes; absent: right behind the packed weights. */
+  readonly ownAt?: number;
   /** Batch-norm mode `sync`; absent: mode `shard`. */
   readonly sync?: {
     /** Samples of the whole step. */

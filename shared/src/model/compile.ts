@@ -20,7 +20,7 @@ import { Buffer, Tape } from './tape.ts';
 /** wasm32 addresses end at 4 GiB; a shared memory has at most 65536 pages. */
 export const largestArenaBytes = 65536 * 65536;
 
-/** The regions that do not depend on the shard size, one behind the other. */
+/** The regions that do not depend on the shard size: those that ranks share are placed, one behind the other. */
 function placeFixed(model: Model, layout: Layout, tape: Tape, mode: ProgramMode, options: CompileOptions) {
   const sync = options.sync !== undefined;
   let top = firstFreeByte;
@@ -31,7 +31,7 @@ function placeFixed(model: Model, layout: Layout, tape: Tape, mode: ProgramMode,
   };
   /** In mode `sync` every shard in the arena has its own: in its pool, alive from the first to the last call. */
   const ofShard = (name: string, bytes: number): Buffer => {
-    if (!sync) return place(name, bytes);
+    if (!sync) return tape.owned(name, bytes);
     const buffer = tape.pooled(name, bytes);
     tape.touchBeforeAll(buffer);
     tape.touchAfterAll(buffer);
@@ -43,8 +43,10 @@ function placeFixed(model: Model, layout: Layout, tape: Tape, mode: ProgramMode,
       ? passingParameters(model, layout, tape, place, mode === 'train')
       : keptParameters(
           layout,
+          tape,
           place('weights', 4 * layout.totalCount),
           ofShard('gradients', 4 * layout.parameterCount),
+          mode === 'train',
         );
   return {
     parameters,
@@ -57,7 +59,7 @@ function placeFixed(model: Model, layout: Layout, tape: Tape, mode: ProgramMode,
           batchSums: ofShard('batch sums', 16 * layout.batchNormChannels),
         }
       : null,
-    pixelTable: place('pixel table', 4 * 256 * model.images.channels),
+    pixelTable: tape.owned('pixel table', 4 * 256 * model.images.channels),
     end: () => top,
   };
 }
@@ -130,20 +132,21 @@ function compile(model: Model, mode: ProgramMode, shardSize: number, options: Co
   recordForward(compilation);
   if (mode === 'train') recordBackward(compilation);
   tape.touchAfterAll(input.predictions);
-  const { sections, pool, arenaBytes, buffers, cuts } = tape.finish(fixed.end(), options.sync?.shift ?? 0);
-  const pieces = fixed.parameters.pieces(sections.forward.length);
+  const finished = tape.finish(fixed.end(), options.ownAt ?? null, options.sync?.shift);
+  const { prepare, forward, backward, own, pool, arenaBytes, buffers, cuts } = finished;
+  const pieces = fixed.parameters.pieces(forward.length);
   const gradients = fixed.parameters.gradients?.place ?? null;
   return {
     model,
     layout,
     mode,
     shardSize,
-    ...sections,
+    prepare,
+    forward,
+    backward,
     arenaBytes,
     buffers,
-    ...(mode === 'train'
-      ? gradientOutlets(layout, sections.backward, gradients, pieces)
-      : { parts: [], pieces }),
+    ...(mode === 'train' ? gradientOutlets(layout, backward, gradients, pieces) : { parts: [], pieces }),
     points: cuts.map((calls, point) => ({ calls, ...syncPointOf(layout, point) })),
     regions: {
       weights: fixed.parameters.weights.place as number,
@@ -155,6 +158,7 @@ function compile(model: Model, mode: ProgramMode, shardSize: number, options: Co
       totals: fixed.totals.place as number,
       pixelTable: fixed.pixelTable.place as number,
       prepared: fixed.end(),
+      own,
       pool,
     },
     input: {

@@ -9,6 +9,7 @@ import {
 } from '../kernels/convolution.ts';
 import {
   type ConvolutionPass,
+  packsWhole,
   usesWinograd,
   winogradBackwardDataScratchBytes,
   winogradBackwardWeightsScratchBytes,
@@ -19,7 +20,10 @@ import {
 } from '../kernels/winograd.ts';
 import { type Compilation, imageCount, type Value } from './compilation.ts';
 import type { Operand } from './image-runs.ts';
+import { entryOf } from './parameter-places.ts';
 import type { StageOf } from './stages.ts';
+import type { Pointer } from './tape.ts';
+import { type FloatRange, unitFloats } from './weight-units.ts';
 
 /** A convolution in its place: its stage and the value it reads. */
 export interface PlacedConvolution {
@@ -51,6 +55,32 @@ function weightsInWords({ KH, KW, IC, OC }: Shape): string {
   return `${KH}x${KW}x${IC}x${OC}`;
 }
 
+/**
+ * Records the packing of a convolution's weights, once for each step: of many weights a few taps at a time, so that ranks
+ * can share the work, if the kernel can.
+ *
+ * @param record calls `tape.prepare` with a pointer to the first of some taps, their numbers and what they are of the flat
+ *   weights
+ */
+function packTaps(
+  c: Compilation,
+  { stage }: PlacedConvolution,
+  { KH, KW, IC, OC }: Shape,
+  whole: boolean,
+  record: (taps: { w: Pointer; fromTap: number; toTap: number }, reads: FloatRange) => void,
+): void {
+  const w = c.parameters.value(stage.layer.name, 'weight');
+  const { offset } = entryOf(c.layout, stage.layer.name, 'weight');
+  const tap = IC * OC;
+  const taps = KH * KW;
+  const together = whole || taps * tap <= unitFloats ? taps : Math.max(1, Math.floor(unitFloats / tap));
+  for (let fromTap = 0; fromTap < taps; fromTap += together) {
+    const toTap = Math.min(taps, fromTap + together);
+    const reads = { from: offset + fromTap * tap, to: offset + toTap * tap };
+    record({ w: { ...w, byteOffset: w.byteOffset + 4 * fromTap * tap }, fromTap, toTap }, reads);
+  }
+}
+
 /** Packs the weights, once for each step, and records the forward pass. */
 export function recordForwardConvolution(
   c: Compilation,
@@ -61,25 +91,22 @@ export function recordForwardConvolution(
   const { stage, x } = placed;
   const shape = shapeOf(c, placed);
   const { H, W, IC, OC, KH, KW, stride, pad } = shape;
-  const w = c.parameters.value(stage.layer.name, 'weight');
   const winograd = isWinograd(c, shape, 'forward');
   const packedBytes = winograd ? winogradPackedBytes(IC, OC) : convPackedBytes(KH, KW, IC, OC);
   const packed = c.tape.kept(`${stage.layer.name}:packed`, packedBytes);
   const tensors = { x, xHalo: x.halo, packed, y, yHalo: y.halo, N: imageCount, H, W, IC, OC };
+  const at = [stage.label, weightsInWords(shape)] as const;
   if (winograd) {
-    c.tape.emit('prepare', stage.label, weightsInWords(shape), 'winogradPackForward', {
-      w,
-      packed,
-      IC,
-      OC,
-      stride,
-    });
+    packTaps(c, placed, shape, packsWhole(IC, OC), (taps, reads) =>
+      c.tape.prepare(...at, 'winogradPackForward', { ...taps, packed, IC, OC, stride }, reads),
+    );
     const scratch = c.tape.pooled('scratch', winogradScratchBytes(shape));
     const all = { ...tensors, stride, pad, scratch };
     c.runs.images('forward', stage.label, words, 'winogradForward', all, winogradFilterBytes(IC, OC));
   } else {
-    const packing = { w, packed, KH, KW, IC, OC };
-    c.tape.emit('prepare', stage.label, weightsInWords(shape), 'convPackForward', packing);
+    packTaps(c, placed, shape, false, (taps, reads) =>
+      c.tape.prepare(...at, 'convPackForward', { ...taps, packed, KH, KW, IC, OC }, reads),
+    );
     const all = { ...tensors, KH, KW, stride, pad };
     c.runs.images('forward', stage.label, words, 'convForward', all, packedBytes);
   }
@@ -126,22 +153,25 @@ export function recordBackwardData(
   const { stage } = placed;
   const shape = shapeOf(c, placed);
   const { H, W, IC, OC, KH, KW, stride, pad } = shape;
-  const w = c.parameters.value(stage.layer.name, 'weight');
   const winograd = isWinograd(c, shape, 'backwardData');
   const packedBytes = winograd
     ? winogradPackedBackwardDataBytes(IC, OC)
     : convPackedBackwardDataBytes(KH, KW, IC, OC);
   const packed = c.tape.kept(`${stage.layer.name}:packed backward`, packedBytes);
-  const at = ['prepare', stage.label, weightsInWords(shape)] as const;
+  const at = [stage.label, weightsInWords(shape)] as const;
   const tensors = { dy, dyHalo: dy.halo, packed, dx, N: imageCount, H, W, IC, OC, stride, pad };
   if (winograd) {
-    c.tape.emit(...at, 'winogradPackBackwardData', { w, packed, IC, OC, stride });
+    packTaps(c, placed, shape, packsWhole(IC, OC), (taps, reads) =>
+      c.tape.prepare(...at, 'winogradPackBackwardData', { ...taps, packed, IC, OC, stride }, reads),
+    );
     const scratch = c.tape.pooled('scratch', winogradBackwardDataScratchBytes(shape));
     const all = { ...tensors, scratch };
     const filterBytes = winogradFilterBytes(OC, IC);
     c.runs.images('backward', stage.label, words, 'winogradBackwardData', all, filterBytes);
   } else {
-    c.tape.emit(...at, 'convPackBackwardData', { w, packed, KH, KW, IC, OC, stride, pad });
+    packTaps(c, placed, shape, false, (taps, reads) =>
+      c.tape.prepare(...at, 'convPackBackwardData', { ...taps, packed, KH, KW, IC, OC, stride, pad }, reads),
+    );
     const all = { ...tensors, KH, KW };
     c.runs.images('backward', stage.label, words, 'convBackwardData', all, packedBytes);
   }

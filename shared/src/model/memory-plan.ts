@@ -19,6 +19,11 @@ export function align(bytes: number): number {
   return Math.ceil(bytes / bufferAlignment) * bufferAlignment;
 }
 
+/** Rounds up to the pages of WebAssembly, of which a memory has whole ones. */
+export function wholePages(bytes: number): number {
+  return Math.ceil(bytes / 65536) * 65536;
+}
+
 const pageBytes = 4096;
 /** Buffers from so many bytes on are read and written as streams. */
 const streamBytes = 4 * pageBytes;

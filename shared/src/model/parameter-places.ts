@@ -22,7 +22,7 @@ export interface GradientPiece {
 }
 
 export interface ParameterPlaces {
-  /** float32 `[layout.totalCount]`: where the weights are put before `prepare` runs. */
+  /** float32: the flat weights, or where those are put that a unit of packing reads. */
   readonly weights: Buffer;
   /** The flat gradient; null where gradients pass. */
   readonly gradients: Buffer | null;
@@ -37,10 +37,23 @@ export interface ParameterPlaces {
   pieces(forwardCalls: number): GradientPiece[];
 }
 
-/** Both vectors as they are, in regions that somebody else has placed. */
-export function keptParameters(layout: Layout, weights: Buffer, gradients: Buffer): ParameterPlaces {
+/**
+ * Both vectors as they are, in regions that somebody else has placed.
+ *
+ * @param trains whether there is a backward pass: it reads no running statistics
+ */
+export function keptParameters(
+  layout: Layout,
+  tape: Tape,
+  weights: Buffer,
+  gradients: Buffer,
+  trains: boolean,
+): ParameterPlaces {
+  for (const { offset, size } of [...layout.parameters, ...(trains ? [] : layout.running)]) {
+    tape.need({ from: offset, to: offset + size });
+  }
   return {
-    weights,
+    weights: tape.keptWeights(weights),
     gradients,
     value: (layer, role) => weights.at(4 * entryOf(layout, layer, role).offset),
     gradient: (layer, role) => gradients.at(4 * entryOf(layout, layer, role).offset),
@@ -63,18 +76,19 @@ export function passingParameters(
     model.layers.flatMap(({ kind, name }) => (kind === 'convolution' ? [name] : [])),
   );
   const isPacked = ({ layer, role }: Entry): boolean => role === 'weight' && convolutions.has(layer);
-  const weights = tape.pooled('weights', 4 * layout.totalCount);
-  // Beside the images, which may be loaded first.
-  tape.touchBeforeAll(weights);
+  const weights = tape.passingWeights();
   const values = new Map<Entry, Pointer>();
   for (const run of neighbours(
     [...layout.parameters, ...layout.running].filter((entry) => !isPacked(entry)),
   )) {
-    const [{ layer, offset }] = run;
-    const n = run.reduce((sum, { size }) => sum + size, 0);
-    const out = place(`${layer}:unpacked`, 4 * n);
-    tape.emit('prepare', layer, `${n}`, 'roundFloats', { values: weights.at(4 * offset), n, dtype: 0, out });
-    for (const entry of run) values.set(entry, out.at(4 * (entry.offset - offset)));
+    const [{ layer, offset: from }] = run;
+    const size = run.reduce((sum, entry) => sum + entry.size, 0);
+    const out = place(`${layer}:unpacked`, 4 * size);
+    // Training reads no running statistics, and in its place somebody may be at those of the step before.
+    const to = trains ? Math.min(from + size, layout.parameterCount) : from + size;
+    const copy = { values: weights.at(4 * from), n: to - from, dtype: 0, out };
+    if (to > from) tape.prepare(layer, `${to - from}`, 'roundFloats', copy, { from, to });
+    for (const entry of run) values.set(entry, out.at(4 * (entry.offset - from)));
   }
   const gradients = (trains ? gradientGroups(layout) : []).map(({ from, to }) => ({
     from,
@@ -117,7 +131,8 @@ function neighbours(entries: readonly Entry[]): [Entry, ...Entry[]][] {
   return runs;
 }
 
-function entryOf(layout: Layout, layer: string, role: ParameterRole | RunningRole): Entry {
+/** A parameter or running statistic of a layer. */
+export function entryOf(layout: Layout, layer: string, role: ParameterRole | RunningRole): Entry {
   const all: readonly Entry[] = role.startsWith('running') ? layout.running : layout.parameters;
   const found = all.find((entry) => entry.layer === layer && entry.role === role);
   if (!found) throw new Error(`no ${role} of layer ${layer}`);

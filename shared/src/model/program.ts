@@ -7,6 +7,7 @@ import type { GradientPart } from './gradient-parts.ts';
 import type { GradientPiece } from './parameter-places.ts';
 import type { Layout } from './layout.ts';
 import type { Model } from './spec.ts';
+import type { WeightUnit } from './weight-units.ts';
 
 /** `train` runs forward, loss and backward; `evaluate` forward and loss with running statistics. */
 export type ProgramMode = 'train' | 'evaluate';
@@ -32,11 +33,13 @@ export interface PlacedBuffer {
 /**
  * Regions at the same place in every program of a model, whatever its shard size; in batch-norm mode `sync` that holds
  * for weights, pixel table, prepared and pool. All in bytes.
+ *
+ * Kept weights and what is packed come first, and several ranks may share them; what belongs to one rank begins at `own`.
  */
 export interface FixedRegions {
   /**
-   * float32 `[layout.totalCount]`: parameters, then running statistics. Where parameters pass it lies in the pool, beside
-   * the images, and `prepare` has to follow at once.
+   * float32 `[layout.totalCount]`: parameters, then running statistics. Where parameters pass there are those of one unit
+   * of `prepare` at a time, in the pool, beside the images.
    */
   readonly weights: number;
   /** float32 `[layout.parameterCount]`: the shard's gradient sum. 0 where parameters pass: see `pieces`. */
@@ -51,8 +54,10 @@ export interface FixedRegions {
   readonly totals: number;
   /** float32 `[channels][256]`: pixel value to normalised input. */
   readonly pixelTable: number;
-  /** Packed weights and coefficients start here. */
+  /** Packed weights start here. */
   readonly prepared: number;
+  /** What a rank has for itself starts here: moments, totals and pixel table, then the pool. */
+  readonly own: number;
   /** Activations, gradients of activations and scratch start here. */
   readonly pool: number;
 }
@@ -85,8 +90,8 @@ export interface Program {
   readonly layout: Layout;
   readonly mode: ProgramMode;
   readonly shardSize: number;
-  /** Runs once whenever the weights change: packs them. */
-  readonly prepare: readonly Step[];
+  /** Once whenever the weights change, in any order, by any ranks that share what is packed. */
+  readonly prepare: readonly WeightUnit[];
   readonly forward: readonly Step[];
   readonly backward: readonly Step[];
   readonly regions: FixedRegions;

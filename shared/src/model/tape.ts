@@ -3,13 +3,14 @@
  * known, the memory plan gives every buffer its offset, and the calls become numbers.
  */
 import { type Call, call, type KernelArguments, type KernelName } from '../kernels/table.ts';
-import { align, planMemory } from './memory-plan.ts';
+import { align, planMemory, wholePages } from './memory-plan.ts';
 import type { PlacedBuffer, Step } from './program.ts';
+import { cutIntoUnits, type FloatRange, type WeightUnit } from './weight-units.ts';
 
 /** A buffer of the arena; `place` is set for regions that are fixed in advance. */
 export class Buffer {
   readonly name: string;
-  readonly bytes: number;
+  bytes: number;
   place: number | null;
   from = Number.POSITIVE_INFINITY;
   to = Number.NEGATIVE_INFINITY;
@@ -43,14 +44,36 @@ interface PendingStep {
   readonly shapes: string;
 }
 
-export type Section = 'prepare' | 'forward' | 'backward';
+export type Section = 'forward' | 'backward';
+
+/** A call that packs, or copies, floats [from, to) of the flat weights. */
+interface PendingPacking extends PendingStep, FloatRange {}
+
+/** Where everything came to lie. */
+export interface FinishedTape {
+  readonly prepare: readonly WeightUnit[];
+  readonly forward: readonly Step[];
+  readonly backward: readonly Step[];
+  /** Where what belongs to one rank begins, its pool, and the arena's end, in bytes. */
+  readonly own: number;
+  readonly pool: number;
+  readonly arenaBytes: number;
+  readonly buffers: readonly PlacedBuffer[];
+  /** Numbers of calls before cuts. */
+  readonly cuts: readonly number[];
+}
 
 export class Tape {
-  private readonly sections: Record<Section, PendingStep[]> = { prepare: [], forward: [], backward: [] };
+  private readonly sections: Record<Section, PendingStep[]> = { forward: [], backward: [] };
+  private readonly packing: PendingPacking[] = [];
+  private readonly reads: FloatRange[] = [];
+  private weights: { readonly buffer: Buffer; readonly passing: boolean } | null = null;
   private readonly cuts: number[] = [];
   private readonly pool: Buffer[] = [];
   /** Buffers of the prepared region: alive for good, placed one behind the other. */
   private readonly prepared: Buffer[] = [];
+  /** The same, of a rank's own: placed behind what ranks share. */
+  private readonly own: Buffer[] = [];
 
   /** A buffer that lives from its first to its last call and whose space is used again afterwards. */
   pooled(name: string, bytes: number): Buffer {
@@ -59,17 +82,57 @@ export class Tape {
     return buffer;
   }
 
-  /** A buffer that keeps its content from one shard to the next: packed weights. */
+  /** A buffer that keeps its content from one shard to the next, and that ranks may share: packed weights. */
   kept(name: string, bytes: number): Buffer {
     const buffer = new Buffer(name, bytes);
     this.prepared.push(buffer);
     return buffer;
   }
 
+  /** A buffer of one rank at the same place in every program. */
+  owned(name: string, bytes: number): Buffer {
+    const buffer = new Buffer(name, bytes);
+    this.own.push(buffer);
+    return buffer;
+  }
+
+  /** The flat weights, all of them there at a time. */
+  keptWeights(buffer: Buffer): Buffer {
+    this.weights = { buffer, passing: false };
+    return buffer;
+  }
+
+  /** The flat weights, of which only those are there that a unit of packing reads. */
+  passingWeights(): Buffer {
+    const buffer = this.pooled('weights', 0);
+    // Beside the images, which may be loaded first.
+    this.touchBeforeAll(buffer);
+    this.weights = { buffer, passing: true };
+    return buffer;
+  }
+
+  /** These of the flat weights have to be there before the first call. */
+  need(range: FloatRange): void {
+    this.reads.push(range);
+  }
+
   /**
-   * Records a call. Calls of `prepare` touch kept and fixed buffers only; forward calls all come before
-   * backward ones, because their number is the clock of the lifetimes.
+   * Records a call that packs some of the weights. It writes kept buffers only.
+   *
+   * @param reads which of the flat weights it reads: when it is made they are there, and perhaps only they
    */
+  prepare<K extends KernelName>(
+    layer: string,
+    shapes: string,
+    kernel: K,
+    named: Pending<K>,
+    reads: FloatRange,
+  ): void {
+    this.need(reads);
+    this.packing.push({ kernel, named, layer, shapes, ...reads });
+  }
+
+  /** Records a call. Forward calls all come before backward ones: their number is the clock of the lifetimes. */
   emit<K extends KernelName>(
     section: Section,
     layer: string,
@@ -79,7 +142,6 @@ export class Tape {
   ): void {
     if (section === 'forward' && this.sections.backward.length > 0) throw new Error('forward after backward');
     this.sections[section].push({ kernel, named, layer, shapes });
-    if (section === 'prepare') return;
     const time = this.sections.forward.length + this.sections.backward.length - 1;
     for (const argument of Object.values(named) as Argument[]) {
       if (typeof argument !== 'number') this.touch('buffer' in argument ? argument.buffer : argument, time);
@@ -107,49 +169,32 @@ export class Tape {
   }
 
   /**
-   * Places everything: kept buffers from `preparedAt` on, pooled ones `shift` bytes behind them.
+   * Places everything: what ranks share from `preparedAt` on, then what belongs to one of them.
    *
-   * @returns the finished sections, the pool's start and the arena's end in bytes, the numbers of calls before cuts
+   * @param ownAt where that begins, if not right behind
+   * @param shift bytes between a rank's fixed regions and its pool
    */
-  finish(
-    preparedAt: number,
-    shift = 0,
-  ): {
-    sections: Record<Section, Step[]>;
-    pool: number;
-    arenaBytes: number;
-    buffers: PlacedBuffer[];
-    cuts: readonly number[];
-  } {
-    let top = preparedAt;
-    for (const buffer of this.prepared) {
-      buffer.place = top;
-      top += align(buffer.bytes);
+  finish(preparedAt: number, ownAt: number | null, shift = 0): FinishedTape {
+    const sharedEnd = placeInTurn(this.prepared, preparedAt);
+    const own = ownAt ?? wholePages(sharedEnd);
+    if (own < sharedEnd)
+      throw new RangeError(`${sharedEnd} bytes are shared, and a rank's own begin at ${own}`);
+    const pool = placeInTurn(this.own, own) + shift;
+    const ranges = cutIntoUnits(this.reads);
+    if (this.weights?.passing) {
+      this.weights.buffer.bytes = 4 * Math.max(0, ...ranges.map(({ from, to }) => to - from));
     }
     const used = this.pool.filter((buffer) => buffer.to >= buffer.from);
     const plan = planMemory(used);
-    top += shift;
-    used.forEach((buffer, i) => void (buffer.place = top + (plan.offsets[i] as number)));
-    const resolve = (argument: Argument): number => {
-      if (typeof argument === 'number') return argument;
-      const [buffer, delta] = 'buffer' in argument ? [argument.buffer, argument.byteOffset] : [argument, 0];
-      if (buffer.place === null) throw new Error(`buffer ${buffer.name} has no place`);
-      return buffer.place + delta;
-    };
-    const finished = (section: Section): Step[] =>
-      this.sections[section].map(({ kernel, named, layer, shapes }) => ({
-        call: placedCall(kernel, named, resolve),
-        layer,
-        shapes,
-      }));
+    used.forEach((buffer, i) => void (buffer.place = pool + (plan.offsets[i] as number)));
+    const finished = (section: Section): Step[] => this.sections[section].map((step) => placedStep(step));
     return {
-      sections: {
-        prepare: finished('prepare'),
-        forward: finished('forward'),
-        backward: finished('backward'),
-      },
-      pool: top,
-      arenaBytes: Math.ceil((top + plan.bytes) / 65536) * 65536,
+      prepare: ranges.map((range) => this.unit(range)),
+      forward: finished('forward'),
+      backward: finished('backward'),
+      own,
+      pool,
+      arenaBytes: wholePages(pool + plan.bytes),
       buffers: used.map(({ name, place, bytes, from, to }) => ({
         name,
         offset: place ?? 0,
@@ -160,6 +205,40 @@ export class Tape {
       cuts: this.cuts,
     };
   }
+
+  private unit({ from, to }: FloatRange): WeightUnit {
+    if (this.weights === null) throw new Error('nobody has said where weights are');
+    const { buffer, passing } = this.weights;
+    const flat = buffer.place as number;
+    const steps = this.packing.filter((step) => from <= step.from && step.to <= to);
+    const place = passing ? flat : flat + 4 * from;
+    return { from, to, place, steps: steps.map((step) => placedStep(step, buffer, place - flat - 4 * from)) };
+  }
+}
+
+/** Places buffers one behind the other. @returns where the last one ends */
+function placeInTurn(buffers: readonly Buffer[], from: number): number {
+  let top = from;
+  for (const buffer of buffers) {
+    buffer.place = top;
+    top += align(buffer.bytes);
+  }
+  return top;
+}
+
+/** @param moved a buffer that lies `by` bytes further for this call */
+function placedStep(
+  { kernel, named, layer, shapes }: PendingStep,
+  moved: Buffer | null = null,
+  by = 0,
+): Step {
+  const resolve = (argument: Argument): number => {
+    if (typeof argument === 'number') return argument;
+    const [buffer, delta] = 'buffer' in argument ? [argument.buffer, argument.byteOffset] : [argument, 0];
+    if (buffer.place === null) throw new Error(`buffer ${buffer.name} has no place`);
+    return buffer.place + delta + (buffer === moved ? by : 0);
+  };
+  return { call: placedCall(kernel, named, resolve), layer, shapes };
 }
 
 function placedCall(

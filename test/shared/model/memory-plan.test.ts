@@ -1,6 +1,7 @@
 /** Places of buffers: nothing that is alive is written over, and what is fixed stays where it is. */
 import { convBackwardWeightsScratchBytes } from '@lockstep/shared/kernels/convolution.ts';
 import { activationBytes } from '@lockstep/shared/kernels/kernel.ts';
+import { firstFreeByte } from '@lockstep/shared/kernels/build-name.ts';
 import { namedArguments } from '@lockstep/shared/kernels/table.ts';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { compileProgram, imageBytes, largestArenaBytes } from '@lockstep/shared/model/compile.ts';
@@ -14,8 +15,8 @@ import { assertProperty } from '../../helpers/property.ts';
 import { randomModels } from '../../helpers/random-model.ts';
 import { unusualModels, zooModels } from '../../helpers/test-models.ts';
 
-const compile = (model: Model, n: number, mode: ProgramMode = 'train'): Program =>
-  compileProgram(model, mode, n, { batchNormEpsilon: 1e-5 });
+const compile = (model: Model, n: number, mode: ProgramMode = 'train', ownAt?: number): Program =>
+  compileProgram(model, mode, n, { batchNormEpsilon: 1e-5, ...(ownAt === undefined ? {} : { ownAt }) });
 
 const lifetimes: fc.Arbitrary<Lifetime> = fc.record({
   bytes: fc.integer({ min: 0, max: 3000 }),
@@ -127,11 +128,16 @@ for (const model of [...zooModels, ...unusualModels]) {
   test(`${model.name}: regions are the same for every shard size`, (t) => {
     const { regions } = compile(model, 1);
     for (const n of [2, 7, 32]) t.deepEqual(compile(model, n).regions, regions);
-    // Packed weights and the pool differ between modes, nothing before them.
-    const { prepared: _p, pool: _q, ...fixed } = regions;
-    t.like(compile(model, 5, 'evaluate').regions, fixed);
+    // A rank's own stay where they are told to be, whatever is packed in front of them; training packs more.
+    t.deepEqual(compile(model, 5, 'evaluate', regions.own).regions, regions);
+    const moved = compile(model, 1, 'train', regions.own + 65536);
+    t.is(moved.arenaBytes, compile(model, 1).arenaBytes + 65536);
+    t.deepEqual(moved.prepare, compile(model, 1).prepare);
+    t.throws(() => compile(model, 1, 'train', firstFreeByte), { instanceOf: RangeError });
     const packs = (mode: ProgramMode) =>
-      compile(model, 4, mode).prepare.filter(({ call }) => call.kernel === 'convPackForward');
+      compile(model, 4, mode)
+        .prepare.flatMap(({ steps }) => steps)
+        .filter(({ call }) => call.kernel === 'convPackForward');
     t.deepEqual(packs('evaluate'), packs('train'));
   });
 }

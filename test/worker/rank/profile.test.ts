@@ -2,6 +2,7 @@
 import { planModel } from '@lockstep/coordinator/plan/program-table.ts';
 import { parseRecipe } from '@lockstep/shared/recipe.ts';
 import { mergeExpenses, type Profile } from '@lockstep/worker/rank/profile.ts';
+import { rankSpaceOf } from '@lockstep/worker/rank/run-shape.ts';
 import test from 'ava';
 import { inlineRun, smallDataset, steps } from '../../helpers/small-run.ts';
 
@@ -34,7 +35,9 @@ test('calls, operations and bytes are those of the plan; the bits are the same',
   t.is(new Set(profile.map(({ name, shapes }) => `${name} ${shapes}`)).size, profile.length);
 
   const others = profile.filter(({ shapes }) => shapes === '');
+  const { units } = rankSpaceOf(recipe, plain.model, dataset);
   t.deepEqual(others.map(({ name, calls }) => [name, calls]).toSorted(), [
+    ['copy weights', 2 * units],
     ['loading', 6],
     ['sum and update', 2],
   ]);

@@ -4,6 +4,7 @@ import type { Session } from '@lockstep/coordinator/session.ts';
 import { parseRecipe, type Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
 import { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
+import { rankSpaceOf } from '@lockstep/worker/rank/run-shape.ts';
 import type { Fault } from '@lockstep/worker/rank/rank-thread.ts';
 import test from 'ava';
 import { failNext, inlineRun, smallDataset, steps, threadedRun } from '../../helpers/small-run.ts';
@@ -190,7 +191,7 @@ test.serial(
     const session = await threadedRun(...resnet, 2);
     const descriptions = await session.pool.describe();
     t.is(new Set(descriptions.map(({ threadId }) => threadId)).size, 2);
-    t.true(descriptions.every(({ arenaBytes }) => arenaBytes >= session.arenaBytes));
+    t.true(descriptions.every(({ arenaBytes }) => arenaBytes >= session.memory.arenaBytes));
     await session.close();
     const task = { kind: 'evaluation', step: 0, side: 0, split: 'test', from: 0, count: 1 } as const;
     const outcome = await session.pool.run(task);
@@ -206,9 +207,10 @@ test.serial('ranks whose set-up fails do not start: an error, and nothing hangs'
   const setup = { recipe, model, dataset, module: kernels.module, storeLayout: truth.store.layout };
   const places = { storeMemory: truth.store.arena.memory, profiled: false };
   // More than WebAssembly can address.
-  const tooLarge = RankPool.start({ ...setup, ...places, arenaBytes: 2 ** 33 }, 2);
+  const space = rankSpaceOf(recipe, model, dataset);
+  const tooLarge = RankPool.start({ ...setup, ...places, space: { ...space, ownBytes: 2 ** 33 } }, 2);
   t.like(await t.throwsAsync(tooLarge), { code: 'ARENA_TOO_LARGE' });
   const noModule = { ...setup, module: {} as WebAssembly.Module };
-  const broken = RankPool.start({ ...noModule, ...places, arenaBytes: session.arenaBytes }, 2);
+  const broken = RankPool.start({ ...noModule, ...places, space }, 2);
   t.like(await t.throwsAsync(broken), { code: 'RANK_FAILED' });
 });

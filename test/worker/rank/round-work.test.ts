@@ -59,7 +59,8 @@ for (const step of [0, 2]) {
   test(`step ${step}: one round gives the bits of shards and a slice`, async (t) => {
     const { store, layout, open, round } = await openStore();
     const board = open(step);
-    t.deepEqual(round(step), { kind: 'round', rounds: 1, floats: layout.parameterCount });
+    const floats = layout.parameterCount;
+    t.deepEqual(round(step), { kind: 'round', rounds: 1, floats, packed: floats });
     t.true(board.isOver(step));
     t.is(board.notFinite, 0);
     const { shards } = planStep(recipe, dataset.train.count, step);

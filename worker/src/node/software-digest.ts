@@ -30,7 +30,9 @@ export function digestOf({ kernels, programs, plans }: SoftwareSample): string {
   const hash = createHash('sha256');
   for (const bytes of kernels) hash.update(bytes);
   const callsOf = (steps: readonly Step[]) => steps.map(({ call }) => [call.kernel, call.values]);
-  const calls = programs.map(({ prepare, forward, backward }) => [prepare, forward, backward].map(callsOf));
+  const calls = programs.map(({ prepare, forward, backward }) =>
+    [prepare.flatMap(({ steps }) => steps), forward, backward].map(callsOf),
+  );
   return hash.update(canonicalJson([calls, plans])).digest('hex');
 }
 

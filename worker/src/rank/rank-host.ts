@@ -5,8 +5,9 @@ import type { Model } from '@lockstep/shared/model/spec.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '../data/dataset.ts';
 import type { KernelChoice } from './kernel-choice.ts';
+import { type MemoryUse, memoryUse } from './hall.ts';
 import { RankPool } from './rank-pool.ts';
-import { arenaBytesOf, baysOf, modelFor, storeShapeOf } from './run-shape.ts';
+import { baysOf, modelFor, rankSpaceOf, storeShapeOf } from './run-shape.ts';
 import { SliceSums } from './slice-sums.ts';
 import { inboxesFor, Store } from './store.ts';
 import type { SliceReport, SliceTask } from './tasks.ts';
@@ -39,7 +40,7 @@ export interface RankHost {
   readonly wire: WireFloats;
   /** Sums and updates a slice in this thread: for slices so small that a rank's answer would take longer. */
   readonly updateSlice: (task: SliceTask) => SliceReport;
-  readonly arenaBytes: number;
+  readonly memory: MemoryUse;
 }
 
 /**
@@ -51,7 +52,7 @@ export async function startHost(options: HostOptions): Promise<RankHost> {
   const { recipe, dataset, threads, kernels } = options;
   const model = modelFor(recipe, dataset);
   const layout = layOut(model);
-  const arenaBytes = arenaBytesOf(recipe, model, dataset, baysOf(recipe, threads));
+  const space = rankSpaceOf(recipe, model, dataset, baysOf(recipe, threads));
   const { state, outboxes, sharedSlots } = options;
   const shape = storeShapeOf(recipe, layout, { state, ranks: threads, outboxes, sharedSlots });
   const store = Store.allocate({ ...shape, inboxes: options.takesSums === true ? inboxesFor(shape) : 0 });
@@ -59,7 +60,7 @@ export async function startHost(options: HostOptions): Promise<RankHost> {
     recipe,
     model,
     dataset,
-    arenaBytes,
+    space,
     module: kernels.module,
     storeMemory: store.arena.memory,
     storeLayout: store.layout,
@@ -76,6 +77,6 @@ export async function startHost(options: HostOptions): Promise<RankHost> {
     pool,
     wire: new WireFloats(store, storeKernels),
     updateSlice: (task) => sums.update(task),
-    arenaBytes,
+    memory: memoryUse(space, threads, store.layout.bytes),
   };
 }

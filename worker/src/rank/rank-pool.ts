@@ -3,6 +3,7 @@ import { fileURLToPath } from 'node:url';
 import type { MessagePort } from 'node:worker_threads';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { Piscina } from 'piscina';
+import { Halls, type RankSpace } from './hall.ts';
 import type { Profile } from './profile.ts';
 import type { RankSetup } from './rank.ts';
 import type { Fault, RankApi } from './rank-thread.ts';
@@ -14,12 +15,15 @@ export type Outcome<R> =
   | { readonly ok: true; readonly report: R }
   | { readonly ok: false; readonly reason: string };
 
-/** A setup without the rank's index, which the pool gives. */
-export type PoolSetup = Omit<RankSetup, 'index'>;
+/** A setup without the rank's index and place, which the pool gives. */
+export interface PoolSetup extends Omit<RankSetup, 'index' | 'hall'> {
+  readonly space: RankSpace;
+}
 
 export class RankPool {
   readonly size: number;
   private readonly setup: PoolSetup;
+  private readonly halls: Halls;
   private readonly pool: Piscina;
   /** By index; null while a thread is being replaced. */
   private readonly apis: (ThreadApi<RankApi> | null)[];
@@ -30,6 +34,7 @@ export class RankPool {
   private constructor(setup: PoolSetup, size: number, tasksPerRank: number) {
     this.size = size;
     this.setup = setup;
+    this.halls = new Halls(setup.space, size);
     this.apis = Array.from({ length: size }, () => null);
     this.pool = new Piscina({
       filename: fileURLToPath(new URL('rank-thread.ts', import.meta.url)),
@@ -127,10 +132,13 @@ export class RankPool {
     if (index < 0) return api.close();
     this.apis[index] = api;
     api.onGone(() => {
-      if (this.apis[index] === api) this.apis[index] = null;
+      if (this.apis[index] !== api) return;
+      this.apis[index] = null;
+      this.halls.release(index);
     });
+    const { space: _, ...setup } = this.setup;
     api
-      .call((remote) => remote.setUp({ ...this.setup, index }))
+      .call((remote) => remote.setUp({ ...setup, index, hall: this.halls.seat(index) }))
       .then(() => {
         if (!this.apis.includes(null)) this.starting?.resolve();
       })

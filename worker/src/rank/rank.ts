@@ -6,6 +6,7 @@ import type { Program } from '@lockstep/shared/model/program.ts';
 import type { Model } from '@lockstep/shared/model/spec.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '../data/dataset.ts';
+import type { HallSeat } from './hall.ts';
 import { PartProgress } from './part-progress.ts';
 import type { Profile } from './profile.ts';
 import { RoundWork } from './round-work.ts';
@@ -22,7 +23,7 @@ import type {
   SubtreeReport,
   SubtreeTask,
 } from './tasks.ts';
-import { Workbench } from './workbench.ts';
+import { type CutProgram, Workbench } from './workbench.ts';
 
 /** Everything a rank needs; posted to its thread once. */
 export interface RankSetup {
@@ -34,8 +35,8 @@ export interface RankSetup {
   readonly module: WebAssembly.Module;
   readonly storeMemory: WebAssembly.Memory;
   readonly storeLayout: StoreLayout;
-  /** Bytes of this rank's arena: see `arenaBytesOf`. */
-  readonly arenaBytes: number;
+  /** Where its arena is, and the weights that are packed for it: see `rankSpaceOf`. */
+  readonly hall: HallSeat;
   /** Measure every kernel call. */
   readonly profiled: boolean;
 }
@@ -85,9 +86,9 @@ export class Rank {
     return this.bench.takeProfile();
   }
 
-  /** Bytes of the arena. */
+  /** Bytes of the arena, without what it shares. */
   get arenaBytes(): number {
-    return this.bench.arena.bytes.byteLength;
+    return this.bench.setup.hall.ownBytes;
   }
 
   private computeShard(task: ShardTask): ShardReport {
@@ -116,27 +117,42 @@ export class Rank {
     if (task.awaitWeights && !bench.awaitWeights(task.step, task.side, isRevoked)) return revoked;
     const started = performance.now();
     bench.takeWeights(task.step, task.side, program);
+    const report = this.execute(task, program, isRevoked, { loadSeconds: (loaded - begun) / 1000, started });
+    bench.letGo();
+    return report ?? revoked;
+  }
+
+  /** The calls of a shard whose images and weights are there. @returns null when it was taken back */
+  private execute(
+    task: ShardTask,
+    program: CutProgram,
+    isRevoked: () => boolean,
+    times: { readonly loadSeconds: number; readonly started: number },
+  ): ShardReport | null {
+    const { bench } = this;
+    const { shard, samples } = task;
     bench.execute(program.forward);
     // Of the forward pass, and there before the last part is handed over: whoever sees that needs nothing else.
     this.putMoments(program, task);
     const [lossSum = Number.NaN, correct = 0] = bench.arena.float64(program.regions.totals, 2);
-    const loadSeconds = (loaded - begun) / 1000;
-    const resultOf = () => ({
-      ...none,
+    const result = (): ShardReport => ({
+      kind: 'shard',
+      shard,
+      samples: samples.length,
       lossSum,
       correct,
-      loadSeconds,
-      computeSeconds: (performance.now() - started) / 1000,
+      loadSeconds: times.loadSeconds,
+      computeSeconds: (performance.now() - times.started) / 1000,
     });
     for (const [at, stop] of program.stops.entries()) {
-      if (isRevoked()) return revoked;
+      if (isRevoked()) return null;
       bench.execute(stop.steps);
       if (2 * at >= program.stops.length) bench.midway?.();
       this.parts.take(stop.pieces, shard, task.side);
-      if (at === program.stops.length - 1) bench.store.putResult(resultOf());
+      if (at === program.stops.length - 1) bench.store.putResult(result());
       for (const part of stop.parts) this.parts.pass(part, shard, task.subtree);
     }
-    return { ...resultOf(), samples: samples.length };
+    return result();
   }
 
   private putMoments({ regions, layout }: Program, { shard, side }: ShardTask): void {
@@ -160,6 +176,7 @@ export class Rank {
     // It overwrites whatever shards lie in the arena.
     this.sync.forget();
     bench.execute(program.forward);
+    bench.letGo();
     const [lossSum = Number.NaN, correct = 0] = bench.arena.float64(program.regions.totals, 2);
     const predictions = [...bench.arena.int32(program.input.predictions, task.count)];
     return { kind: 'evaluation', from: task.from, lossSum, correct, predictions };

@@ -5,13 +5,15 @@ import type { CompileOptions } from '@lockstep/shared/model/compilation.ts';
 import { compileProgram, largestArenaBytes } from '@lockstep/shared/model/compile.ts';
 import { gradientParts } from '@lockstep/shared/model/gradient-parts.ts';
 import type { Layout } from '@lockstep/shared/model/layout.ts';
-import { align } from '@lockstep/shared/model/memory-plan.ts';
+import { align, wholePages } from '@lockstep/shared/model/memory-plan.ts';
 import { inferShapes } from '@lockstep/shared/model/shapes.ts';
+import type { Program } from '@lockstep/shared/model/program.ts';
 import type { Model } from '@lockstep/shared/model/spec.ts';
 import { buildModel } from '@lockstep/shared/model/zoo.ts';
 import { shardSizes } from '@lockstep/shared/plan/batch-plan.ts';
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset, SplitName } from '../data/dataset.ts';
+import type { RankSpace } from './hall.ts';
 import { pairChunkCount } from './pair-states.ts';
 import { updateUnits } from './round-order.ts';
 import { chunkFloats, type StoreShape } from './store.ts';
@@ -45,27 +47,27 @@ function programSizes(recipe: Recipe, counts: SplitCounts) {
 }
 
 /**
- * Bytes of one rank's arena: the largest of the programs that a run needs. In batch-norm mode `sync` the rank holds
- * several shards at a time, each in its own bay.
+ * What a run's programs need: the largest of each. In batch-norm mode `sync` a rank holds several shards at a time, each
+ * in its own bay.
  *
  * @param bays shards that a rank holds in mode `sync`
  * @throws LockstepError ARENA_TOO_LARGE
  */
-export function arenaBytesOf(recipe: Recipe, model: Model, counts: SplitCounts, bays = 1): number {
+export function rankSpaceOf(recipe: Recipe, model: Model, counts: SplitCounts, bays = 1): RankSpace {
   const { shards, tests } = programSizes(recipe, counts);
   const options = compileOptionsOf(recipe);
-  const evaluation = Math.max(
-    ...tests.map((size) => compileProgram(model, 'evaluate', size, options).arenaBytes),
-  );
-  if (recipe.batchNorm === 'shard') {
-    return Math.max(
-      ...shards.map((size) => compileProgram(model, 'train', size, options).arenaBytes),
-      evaluation,
-    );
-  }
-  const { pool } = compileProgram(model, 'train', 1, options).regions;
-  const bytes = Math.max(evaluation, pool + bays * bayBytesOf(recipe, model, counts));
-  if (bytes <= largestArenaBytes) return bytes;
+  const programs = [
+    ...tests.map((size) => compileProgram(model, 'evaluate', size, options)),
+    ...shards.map((size) => compileProgram(model, 'train', size, options)),
+  ];
+  const sharedBytes = Math.max(...programs.map(({ regions }) => regions.own));
+  const units = Math.max(...programs.map(({ prepare }) => prepare.length));
+  const ownBytes = Math.max(...programs.map(({ arenaBytes, regions }) => arenaBytes - regions.own));
+  if (recipe.batchNorm === 'shard') return { sharedBytes, ownBytes, units };
+  const { pool, own } = (programs.at(-1) as Program).regions;
+  const ofBays = wholePages(pool - own + bays * bayBytesOf(recipe, model, counts));
+  const bytes = sharedBytes + ofBays;
+  if (bytes <= largestArenaBytes) return { sharedBytes, ownBytes: Math.max(ownBytes, ofBays), units };
   const gibibytes = (bytes / 2 ** 30).toFixed(2);
   throw new LockstepError(
     'ARENA_TOO_LARGE',

@@ -64,12 +64,15 @@ export class SyncShards {
       const behind = bays.filter(({ next }) => next === segment);
       if (behind.length === 0) continue;
       const waited = performance.now();
+      // Whoever is waited for may need other weights first.
+      if (control.knownTotals < segment) this.bench.letGo();
       control.waitUntil(() => control.knownTotals >= segment || isRevoked(), totalsMilliseconds);
       this.bench.account('waiting for the batch', waited);
       if (control.knownTotals < segment) return unfinished;
       for (const bay of behind) this.advance(task, bay);
       control.tell();
     }
+    this.bench.letGo();
     const reports = task.shards.map((member) => this.report(member, bays));
     this.forget();
     return { kind: 'sync', finished: true, shards: reports };
@@ -77,7 +80,7 @@ export class SyncShards {
 
   /** The bays of a task's shards: with the state of this meeting where there is one, else at the beginning. */
   private hold(task: SyncTask, members: readonly Member[]): Bay[] {
-    const { arenaBytes } = this.bench.setup;
+    const { ownAt, ownBytes } = this.bench.setup.hall;
     const wanted = new Set(members.map(({ shard }) => shard));
     const isHeld = (bay: Bay): boolean =>
       bay.member !== null && bay.meeting === task.meeting && wanted.has(bay.member.shard);
@@ -105,7 +108,7 @@ export class SyncShards {
           loadSeconds: 0,
           computeSeconds: 0,
         };
-        if (pool + bay.shift + this.bayBytes > arenaBytes)
+        if (pool + bay.shift + this.bayBytes > ownAt + ownBytes)
           throw new Error(`no room for ${members.length} shards`);
         this.bays.push(bay);
       }
@@ -146,7 +149,7 @@ export class SyncShards {
     const program = bay.program as CutProgram;
     const { shard, subtree } = bay.member as Member;
     const segment = bay.next;
-    if (segment === 0) bench.takeWeights(task.step, task.side, program);
+    bench.takeWeights(task.step, task.side, program);
     const before = program.points[segment - 1];
     if (before) {
       const { batchMoments, batchSums } = program.regions;

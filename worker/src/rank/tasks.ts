@@ -96,9 +96,10 @@ export interface RoundTask {
 /** What came of shards and updates stands on the boards. */
 export interface RoundReport {
   readonly kind: 'round';
-  /** Steps that the rank took part in, and floats that it updated in them. */
+  /** Steps that the rank took part in, floats that it updated in them, and floats of weights that it packed. */
   readonly rounds: number;
   readonly floats: number;
+  readonly packed: number;
 }
 
 /** Sum floats [from, to) of a subtree's slots into its outbox, in the recipe's wire type. */

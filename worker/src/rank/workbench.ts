@@ -5,8 +5,10 @@ import type { CompileOptions } from '@lockstep/shared/model/compilation.ts';
 import { compileProgram } from '@lockstep/shared/model/compile.ts';
 import type { GradientPiece } from '@lockstep/shared/model/parameter-places.ts';
 import type { Program, ProgramMode, Step } from '@lockstep/shared/model/program.ts';
+import type { WeightUnit } from '@lockstep/shared/model/weight-units.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 import { normalisationTable } from '../data/augmentation.ts';
+import { type PackedWeights, PackingBoard } from './packing-board.ts';
 import { execute, type Profile, ProfileBook } from './profile.ts';
 import type { RankSetup } from './rank.ts';
 import { compileOptionsOf } from './run-shape.ts';
@@ -44,15 +46,17 @@ export class Workbench {
   midway: (() => never) | null = null;
   private readonly kernels: KernelInstance;
   private readonly programs = new Map<string, CutProgram>();
-  /** Which weights lie in the arena, and for which mode they are packed. */
-  private loadedStep = -1;
-  private loadedPublication = -1;
-  private preparedFor: ProgramMode | null = null;
+  private readonly board: PackingBoard;
+  /** The packed weights that this rank uses. */
+  private held: PackedWeights | null = null;
+  private packed = 0;
   private readonly book = new ProfileBook();
 
   constructor(setup: RankSetup) {
+    const { memory, words, seats, seat } = setup.hall;
     this.setup = setup;
-    this.arena = Arena.allocate(setup.arenaBytes);
+    this.arena = new Arena(memory);
+    this.board = new PackingBoard(words, seats, seat);
     this.kernels = instantiateKernels(setup.module, this.arena.memory);
     this.store = new Store(setup.storeLayout, new Arena(setup.storeMemory));
     this.storeKernels = instantiateKernels(setup.module, setup.storeMemory);
@@ -79,47 +83,95 @@ export class Workbench {
     this.account('loading', begun);
   }
 
-  /** Sleeps until the weights of a step are in the store. @returns false when the task was taken back, or it took too long */
+  /**
+   * Sleeps until the weights of a step are in the store, or packed: then they are held.
+   *
+   * @returns false when the task was taken back, or it took too long
+   */
   awaitWeights(step: number, side: Side, isRevoked: () => boolean): boolean {
     const { control } = this.store;
-    const isThere = (): boolean => this.isLoaded(step, side) || control.hasWeights(side, step);
+    const isThere = (): boolean => this.holdPacked(step, side) || control.hasWeights(side, step);
     const begun = performance.now();
     control.waitUntil(() => isThere() || isRevoked(), weightsMilliseconds);
     this.account('waiting for weights', begun);
-    return isThere() && !isRevoked();
+    if (isThere() && !isRevoked()) return true;
+    this.letGo();
+    return false;
   }
 
   /**
-   * Copies the weights of a step into the arena and packs them, unless they lie there packed for the program's mode.
-   * With a short wire type they and the running statistics are rounded to it, whether they have travelled or not.
+   * Sees to it that the weights of a step are packed for the program's mode, and holds them: until `letGo` nobody packs
+   * others in this hall. What is to be packed the ranks of a hall share among them.
    */
   takeWeights(step: number, side: Side, program: Program): void {
-    if (this.preparedFor === program.mode && this.isLoaded(step, side)) return;
-    // Before the copy: weights that are published meanwhile count as newer than it.
-    this.loadedPublication = this.store.control.publication(side);
-    const { regions, layout, mode } = program;
-    // Training needs no running statistics, and the main thread may be at those of the step before.
-    const count = mode === 'train' ? layout.parameterCount : layout.totalCount;
-    this.arena.float32(regions.weights, count).set(this.store.weights(side).subarray(0, count));
-    const dtype = dtypeCodes[this.setup.recipe.wireDtype];
-    this.kernels.roundFloats(regions.weights, count, dtype, regions.weights);
-    this.execute(program.prepare);
-    this.loadedStep = step;
-    this.preparedFor = program.mode;
+    if (this.held !== null) return;
+    const { board } = this;
+    const { mode, prepare } = program;
+    const begun = performance.now();
+    this.held = this.weightsOf(step, side, mode);
+    const slept = board.hold(this.held, prepare.length);
+    if (slept) this.account('waiting to pack weights', begun);
+    while (!board.isPacked()) {
+      for (let unit = board.takeUnit(); unit !== null; unit = board.takeUnit()) {
+        this.pack(prepare[unit] as WeightUnit, side);
+        board.finishUnit(unit);
+      }
+      if (!board.isPacked()) this.awaitPacked();
+    }
   }
 
-  private isLoaded(step: number, side: Side): boolean {
-    return this.loadedStep === step && this.loadedPublication === this.store.control.publication(side);
+  /** For training. @returns whether the rank holds them now */
+  private holdPacked(step: number, side: Side): boolean {
+    if (this.held !== null) return true;
+    const weights = this.weightsOf(step, side, 'train');
+    if (this.board.holdPacked(weights)) this.held = weights;
+    return this.held !== null;
+  }
+
+  /** To be asked for before anything is copied: weights that are published meanwhile count as newer than what is packed. */
+  private weightsOf(step: number, side: Side, mode: ProgramMode): PackedWeights {
+    return { step, publication: this.store.control.publication(side), side, mode };
+  }
+
+  /** Others may be packed now. Without weights that are held nothing happens. */
+  letGo(): void {
+    if (this.held !== null) this.board.letGo();
+    this.held = null;
+  }
+
+  /** Floats of weights that this rank has packed since the last call. */
+  takePacked(): number {
+    const { packed } = this;
+    this.packed = 0;
+    return packed;
+  }
+
+  /** With a short wire type weights and running statistics are rounded to it, whether they have travelled or not. */
+  private pack({ from, to, place, steps }: WeightUnit, side: Side): void {
+    const begun = performance.now();
+    const { wireDtype } = this.setup.recipe;
+    this.arena.float32(place, to - from).set(this.store.weights(side).subarray(from, to));
+    if (wireDtype !== 'f32') this.kernels.roundFloats(place, to - from, dtypeCodes[wireDtype], place);
+    this.packed += to - from;
+    this.account('pack', begun, 'copy weights', 8 * (to - from));
+    this.execute(steps);
+  }
+
+  private awaitPacked(): void {
+    const begun = performance.now();
+    this.board.awaitPacked();
+    this.account('waiting for packed weights', begun);
   }
 
   /** The program for so many images; in mode `sync` one that lies in its own place. */
   program(mode: ProgramMode, size: number, place: SyncPlace | null = null): CutProgram {
-    const { model, dataset, recipe } = this.setup;
+    const { model, dataset, recipe, hall } = this.setup;
     const sync = place ?? (recipe.batchNorm === 'sync' ? { batchSamples: size, shift: 0 } : null);
     const key = [mode, size, ...(sync ? [sync.batchSamples, sync.shift] : [])].join(' ');
     const known = this.programs.get(key);
     if (known) return known;
-    const program = cut(compileProgram(model, mode, size, compileOptionsOf(recipe, sync ?? undefined)));
+    const options = { ...compileOptionsOf(recipe, sync ?? undefined), ownAt: hall.ownAt };
+    const program = cut(compileProgram(model, mode, size, options));
     const table = normalisationTable(dataset.mean, dataset.deviation, dataset.channels);
     this.arena.float32(program.regions.pixelTable, table.length).set(table);
     this.programs.set(key, program);

@@ -45,11 +45,12 @@ function packTransposed(w: usize, OC: i32, columns: i32, out: usize): void {
 }
 
 /**
- * Packs w [KH][KW][IC][OC] for convBackwardData: phase by phase (row phase outer), panels
+ * Packs the taps [fromTap, toTap) of w [KH][KW][IC][OC], `w` pointing to the first of them, for convBackwardData: phase
+ * by phase (row phase outer), panels
  * [ceil(IC / NR)][taps of the phase, the last kernel row and column first][channelStride(OC)][NR].
  */
 export function convPackBackwardData(
-  w: usize, packed: usize, KH: i32, KW: i32, IC: i32, OC: i32, stride: i32, pad: i32,
+  w: usize, packed: usize, KH: i32, KW: i32, IC: i32, OC: i32, stride: i32, pad: i32, fromTap: i32, toTap: i32,
 ): void {
   const tapBytes = 4 * channelStride(OC) * NR;
   for (let py = 0; py < stride; py++) {
@@ -62,7 +63,9 @@ export function convPackBackwardData(
         for (let i = rows - 1; i >= 0; i--) {
           for (let j = columns - 1; j >= 0; j--) {
             const place = (rowTap + i * stride) * KW + columnTap + j * stride;
-            packTransposed(w + 4 * (place * IC + first) * OC, OC, min(NR, IC - first), packed);
+            if (place >= fromTap && place < toTap) {
+              packTransposed(w + 4 * ((place - fromTap) * IC + first) * OC, OC, min(NR, IC - first), packed);
+            }
             packed += tapBytes;
           }
         }

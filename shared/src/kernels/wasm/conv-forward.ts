@@ -4,15 +4,21 @@ import { correlate } from './correlation';
 import { zeroHalo } from './halo';
 
 /**
- * Packs w [KH][KW][IC][OC] into panels [ceil(OC / NR)][KH * KW][channelStride(IC)][NR], zero where there is no channel.
+ * Packs the taps [fromTap, toTap) of w [KH][KW][IC][OC], `w` pointing to the first of them, into panels
+ * [ceil(OC / NR)][KH * KW][channelStride(IC)][NR], zero where there is no channel.
  */
-export function convPackForward(w: usize, packed: usize, KH: i32, KW: i32, IC: i32, OC: i32): void {
-  const taps = KH * KW;
+export function convPackForward(
+  w: usize, packed: usize, KH: i32, KW: i32, IC: i32, OC: i32, fromTap: i32, toTap: i32,
+): void {
   const lanes = channelStride(IC);
+  const tapBytes = 4 * lanes * NR;
+  const panelBytes = KH * KW * tapBytes;
+  const firstTap = packed + fromTap * tapBytes;
   for (let first = 0; first < OC; first += NR) {
     const columns = min(NR, OC - first);
-    for (let tap = 0; tap < taps; tap++) {
-      let from = w + 4 * (tap * IC * OC + first);
+    packed = firstTap + first / NR * panelBytes;
+    for (let tap = fromTap; tap < toTap; tap++) {
+      let from = w + 4 * ((tap - fromTap) * IC * OC + first);
       if (columns < NR) memory.fill(packed, 0, 4 * lanes * NR);
       else memory.fill(packed + 4 * IC * NR, 0, 4 * (lanes - IC) * NR);
       for (let channel = 0; channel < IC; channel++) {
@@ -22,7 +28,7 @@ export function convPackForward(w: usize, packed: usize, KH: i32, KW: i32, IC: i
         for (; j < columns; j++) store<f32>(to + 4 * j, load<f32>(from + 4 * j));
         from += 4 * OC;
       }
-      packed += 4 * lanes * NR;
+      packed += tapBytes;
     }
   }
 }

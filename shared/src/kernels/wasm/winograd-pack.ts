@@ -79,22 +79,26 @@ function rawPanels(packed: usize, depth: i32, columns: i32): usize {
 }
 
 /**
- * Packs w [3][3][IC][OC] for winogradForward: [ceil(OC / NR)][36][channelStride(IC)][NR], the planes of the 36 elements
+ * Packs the taps [fromTap, toTap) of w [3][3][IC][OC], `w` pointing to the first of them, for winogradForward: [ceil(OC / NR)][36][channelStride(IC)][NR], the planes of the 36 elements
  * an odd number of cache lines long, or [ceil(OC / NR)][9][channelStride(IC)][NR]; zero where there is no channel.
- * `winogradPackedBytes(IC, OC)` counts scratch behind the last panel.
+ * `winogradPackedBytes(IC, OC)` counts scratch behind the last panel. What is kept transformed needs all taps at once.
  */
-export function winogradPackForward(w: usize, packed: usize, IC: i32, OC: i32, stride: i32): void {
+export function winogradPackForward(
+  w: usize, packed: usize, IC: i32, OC: i32, stride: i32, fromTap: i32, toTap: i32,
+): void {
   const raw = rawPanels(packed, IC, OC);
-  convPackForward(w, raw, 3, 3, IC, OC);
+  convPackForward(w, raw, 3, 3, IC, OC, fromTap, toTap);
   if (raw != packed) transformPanels(tilingOf(stride), raw, IC, OC, packed);
 }
 
 /**
- * Packs w [3][3][IC][OC] for winogradBackwardData: the rotated and transposed filters, as above with IC and OC
+ * Packs taps of w [3][3][IC][OC] for winogradBackwardData: the rotated and transposed filters, as above with IC and OC
  * exchanged. `winogradPackedBackwardDataBytes(IC, OC)` counts scratch behind the last panel.
  */
-export function winogradPackBackwardData(w: usize, packed: usize, IC: i32, OC: i32, stride: i32): void {
+export function winogradPackBackwardData(
+  w: usize, packed: usize, IC: i32, OC: i32, stride: i32, fromTap: i32, toTap: i32,
+): void {
   const raw = rawPanels(packed, OC, IC);
-  convPackBackwardData(w, raw, 3, 3, IC, OC, 1, 1);
+  convPackBackwardData(w, raw, 3, 3, IC, OC, 1, 1, fromTap, toTap);
   if (raw != packed) transformPanels(tilingOf(stride), raw, OC, IC, packed);
 }
