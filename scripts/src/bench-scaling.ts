@@ -45,7 +45,7 @@ const { recipe, counts, rounds, seconds, json } = commandLine(() => {
 /** The figures that are compared. */
 const compared = [
   ...(['ranks', 'imagesPerSecond', 'cpuSeconds', 'sleeps'] as const),
-  ...(['tasks', 'messageBytes', 'reducedFloats'] as const),
+  ...(['tasks', 'messageBytes', 'reducedFloats', 'packedFloats'] as const),
 ];
 
 type Row = Record<(typeof compared)[number], number>;
@@ -77,8 +77,8 @@ const [first] = all;
 if (json) process.stdout.write(`${JSON.stringify({ model, rows, gradient: first?.gradient })}\n`);
 else {
   const table = new Table({
-    head: ['ranks', 'images/s', 'CPU ms', 'sleeps', 'messages', 'their KiB', 'floats reduced'],
-    colAligns: ['right', 'right', 'right', 'right', 'right', 'right', 'right'],
+    head: ['ranks', 'images/s', 'CPU ms', 'sleeps', 'messages', 'their KiB', 'floats reduced', 'packed'],
+    colAligns: ['right', 'right', 'right', 'right', 'right', 'right', 'right', 'right'],
     style: { head: [], border: [], compact: true },
   });
   for (const row of rows) {
@@ -90,6 +90,7 @@ else {
       row.tasks.toFixed(2),
       (row.messageBytes / 1024).toFixed(2),
       row.reducedFloats.toFixed(0),
+      row.packedFloats.toFixed(0),
     ]);
   }
   const { written = 0, read = 0, handOvers = 0 } = first?.gradient ?? {};

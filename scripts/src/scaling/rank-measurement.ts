@@ -18,6 +18,7 @@ export interface RankFigures {
   readonly tasks: number;
   readonly messageBytes: number;
   readonly reducedFloats: number;
+  readonly packedFloats: number;
   readonly gradient: GradientTraffic;
   /** After `warmUpSteps` steps: the same for any number of ranks. */
   readonly weightsSha256: string;
@@ -47,7 +48,7 @@ export async function measureRanks(ranks: number, options: RankOptions): Promise
     const sample = await sampleSteps(session, options, (so) => so.seconds >= seconds);
     const [cpuAfter, sleepsAfter] = [processorSeconds(), sleepsSoFar()];
     const { steps, images } = sample;
-    const { tasks, messageBytes, reducedFloats } = counts.take();
+    const { tasks, messageBytes, reducedFloats, packedFloats } = counts.take();
     const { pairChunks } = session.truth.store.layout;
     return {
       ranks,
@@ -57,6 +58,7 @@ export async function measureRanks(ranks: number, options: RankOptions): Promise
       tasks: tasks / steps,
       messageBytes: messageBytes / steps,
       reducedFloats: reducedFloats / steps,
+      packedFloats: packedFloats / steps,
       gradient: gradientTraffic(session.layout.parameterCount, recipe.shardsPerStep, pairChunks ?? null),
       weightsSha256,
     };

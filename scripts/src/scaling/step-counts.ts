@@ -11,9 +11,11 @@ export interface Counts {
   readonly messageBytes: number;
   /** Floats of the gradient that were summed and updated: the model's, whoever does it. */
   readonly reducedFloats: number;
+  /** Floats of the weights that were packed: the model's for each hall. */
+  readonly packedFloats: number;
 }
 
-const nothing: Counts = { tasks: 0, messageBytes: 0, reducedFloats: 0 };
+const nothing: Counts = { tasks: 0, messageBytes: 0, reducedFloats: 0, packedFloats: 0 };
 
 export class StepCounts {
   private sum = nothing;
@@ -25,11 +27,13 @@ export class StepCounts {
       const outcome = await run(task);
       const bytes = serialize(task).length + serialize(outcome).length;
       const floats = outcome.ok ? reduced(task, outcome.report) : 0;
-      const { tasks, messageBytes, reducedFloats } = this.sum;
+      const packed = outcome.ok && outcome.report.kind === 'round' ? outcome.report.packed : 0;
+      const { tasks, messageBytes, reducedFloats, packedFloats } = this.sum;
       this.sum = {
         tasks: tasks + 1,
         messageBytes: messageBytes + bytes,
         reducedFloats: reducedFloats + floats,
+        packedFloats: packedFloats + packed,
       };
       return outcome;
     };

@@ -29,6 +29,8 @@ test('1, 2 and 5 ranks: the same bits, at most one message for each rank, all sm
   for (const figures of all) {
     t.is(figures.weightsSha256, one.weightsSha256);
     t.is(figures.reducedFloats, one.reducedFloats);
+    // All ranks together pack what one does alone.
+    t.is(figures.packedFloats, one.reducedFloats);
     t.deepEqual(figures.gradient, one.gradient);
     t.true(figures.tasks <= figures.ranks, `${figures.tasks} tasks`);
     // Neither weights nor gradients travel in messages, nor lists of shards.

@@ -30,6 +30,30 @@ function checkPassing(model: Model, mode: Mode, n: number): void {
   sameWords(run(passing), wanted, `${model.name} to ${mode}`);
 }
 
+/**
+ * Every weight that the mode reads is in one unit, and units may be packed in any order, by several ranks: each finds only
+ * its own weights. @throws Error
+ */
+function checkUnits(model: Model, mode: Mode): void {
+  const input = randomInput(model, 2, 6);
+  for (const parameters of ['kept', 'passing'] as const) {
+    const program = compiled(model, mode, 2, parameters);
+    const { layout, prepare } = program;
+    let end = 0;
+    for (const { from, to } of prepare) {
+      if (from !== end || to <= from)
+        throw new Error(`${model.name}: a unit of ${from}..${to} behind ${end}`);
+      end = to;
+    }
+    const wanted = mode === 'train' ? layout.parameterCount : layout.totalCount;
+    if (end !== wanted) throw new Error(`${model.name} to ${mode}: units end at ${end}`);
+    const forwards = resultWords(runProgram(program, 'fma-narrow', input));
+    spoil(program, 'fma-narrow', 'prepared');
+    const backwards = { ...program, prepare: prepare.toReversed() };
+    sameWords(resultWords(runProgram(backwards, 'fma-narrow', input)), forwards, `${model.name} to ${mode}`);
+  }
+}
+
 /** Every float of the gradient is handed over once, and each part is complete behind its last piece. @throws Error */
 function checkPieces(model: Model): void {
   const { pieces, parts, layout } = compiled(model, 'train', 2, 'passing');
@@ -54,6 +78,7 @@ for (const model of [...zooModels, ...unusualModels]) {
     for (const n of [1, 3]) t.notThrows(() => checkPassing(model, 'train', n));
     t.notThrows(() => checkPassing(model, 'evaluate', 2));
     t.notThrows(() => checkPieces(model));
+    for (const mode of ['train', 'evaluate'] as const) t.notThrows(() => checkUnits(model, mode));
   });
 }
 
@@ -62,6 +87,7 @@ test('any graph: parameters that pass give the bits of those that are kept', (t)
     fc.property(randomModels, fc.constantFrom('train', 'evaluate'), (model, mode) => {
       checkPassing(model, mode, 2);
       checkPieces(model);
+      checkUnits(model, mode);
       return true;
     }),
     60,

@@ -1,12 +1,15 @@
 /** Ranks on threads that fail and are replaced: the result never changes. */
 import { attemptLimit } from '@lockstep/coordinator/plan/assignment.ts';
 import type { Session } from '@lockstep/coordinator/session.ts';
+import { planStep } from '@lockstep/shared/plan/batch-plan.ts';
 import { parseRecipe, type Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
+import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
 import { RankPool } from '@lockstep/worker/rank/rank-pool.ts';
 import { rankSpaceOf } from '@lockstep/worker/rank/run-shape.ts';
 import type { Fault } from '@lockstep/worker/rank/rank-thread.ts';
 import test from 'ava';
+import { sameWords } from '../../helpers/bits.ts';
 import { failNext, inlineRun, smallDataset, steps, threadedRun } from '../../helpers/small-run.ts';
 
 const common = { dataset: 'synthetic', batchSize: 10, shardsPerStep: 4 } as const;
@@ -198,6 +201,33 @@ test.serial(
     t.false(outcome.ok);
   },
 );
+
+test.serial('ranks in one hall, and in several, leave the same gradients', async (t) => {
+  const [recipe, dataset] = resnet;
+  const run = await inlineRun(recipe, dataset);
+  const { model, store } = run;
+  const { shards, epoch } = planStep(recipe, dataset.train.count, 0);
+  const tasks = shards.map((samples, shard) => ({
+    ...({ kind: 'shard', step: 0, side: 0 } as const),
+    ...{ epoch, shard, samples },
+  }));
+  const gradients = (): Float32Array =>
+    Float32Array.from(shards.flatMap((_, shard) => [...store.slot(shard)]));
+  for (const task of tasks) run.rank.run(task);
+  const expected = gradients();
+  const setup = { recipe, model, dataset, module: await compileKernels('fma-narrow'), profiled: false };
+  const memory = { storeMemory: store.arena.memory, storeLayout: store.layout };
+  const space = rankSpaceOf(recipe, model, dataset);
+  // Of which two have room; nobody touches most of it.
+  for (const ownBytes of [space.ownBytes, 1.5 * 2 ** 30]) {
+    for (const [shard] of shards.entries()) store.slot(shard).fill(Number.NaN);
+    const pool = await RankPool.start({ ...setup, ...memory, space: { ...space, ownBytes } }, 3);
+    const outcomes = await Promise.all(tasks.map((task) => pool.run(task)));
+    await pool.close();
+    t.true(outcomes.every(({ ok }) => ok));
+    t.notThrows(() => sameWords(gradients(), expected, `${ownBytes} bytes for each rank`));
+  }
+});
 
 test.serial('ranks whose set-up fails do not start: an error, and nothing hangs', async (t) => {
   const session = await threadedRun(...resnet, 1);
