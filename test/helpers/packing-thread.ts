@@ -55,4 +55,4 @@ for (let round = 0; round < work.rounds; round++) {
   risk();
   board.letGo();
 }
-parentPort?.postMessage({ wrong, units });
+parentPort?.postMessage({ wrong, units }, []);

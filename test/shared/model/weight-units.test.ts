@@ -70,7 +70,8 @@ test('ResNet-18: no unit is so large that the others wait for whoever has it', (
   const model = buildModel('resnet18', { images, classes: 10, shortcut: 'A' });
   for (const convolution of ['winograd', 'direct'] as const) {
     const { prepare, layout } = compileProgram(model, 'train', 4, {
-      ...{ batchNormEpsilon: 1e-5, convolution },
+      batchNormEpsilon: 1e-5,
+      convolution,
       parameters: 'passing',
     });
     const largest = Math.max(...prepare.map(({ from, to }) => to - from));

@@ -207,10 +207,8 @@ test.serial('ranks in one hall, and in several, leave the same gradients', async
   const run = await inlineRun(recipe, dataset);
   const { model, store } = run;
   const { shards, epoch } = planStep(recipe, dataset.train.count, 0);
-  const tasks = shards.map((samples, shard) => ({
-    ...({ kind: 'shard', step: 0, side: 0 } as const),
-    ...{ epoch, shard, samples },
-  }));
+  const first = { kind: 'shard', step: 0, side: 0, epoch } as const;
+  const tasks = shards.map((samples, shard) => ({ ...first, shard, samples }));
   const gradients = (): Float32Array =>
     Float32Array.from(shards.flatMap((_, shard) => [...store.slot(shard)]));
   for (const task of tasks) run.rank.run(task);
