@@ -140,7 +140,7 @@ test.serial('bench', async (t) => {
     details: 'record',
   });
   const { figures, profile, details } = objects.at(-1) as unknown as {
-    figures: { threads: number; imagesPerSecond: number; speedup: number; efficiency: number }[];
+    figures: Record<'threads' | 'imagesPerSecond' | 'speedup' | 'efficiency' | 'coresGive', number>[];
     profile: { name: string; share: number }[];
     details: { roofs: { gigaflops: number }; limits: { share: number }[]; kernels: { name: string }[] };
   };
@@ -149,8 +149,10 @@ test.serial('bench', async (t) => {
     [1, 2],
   );
   t.is(figures[0]?.speedup, 1);
-  for (const { threads, imagesPerSecond, speedup, efficiency } of figures) {
+  t.is(figures[0]?.coresGive, 1);
+  for (const { threads, imagesPerSecond, speedup, efficiency, coresGive } of figures) {
     t.true(imagesPerSecond > 0);
+    t.true(coresGive > 0);
     t.is(efficiency, speedup / threads);
   }
   const names = profile.map(({ name }) => name);

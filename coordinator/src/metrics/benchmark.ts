@@ -1,6 +1,7 @@
 /** Throughput for 1..N threads against one thread, rounds alternating, and where the time goes. */
 import type { Recipe } from '@lockstep/shared/recipe.ts';
 import type { Dataset } from '@lockstep/worker/data/dataset.ts';
+import { CoreTrial } from '@lockstep/worker/rank/core-trial.ts';
 import { chooseKernels } from '@lockstep/worker/rank/kernel-choice.ts';
 import { median } from '../plan/program-timing.ts';
 import { openSession, type Session } from '../session.ts';
@@ -29,6 +30,8 @@ export interface ThreadFigures {
   readonly speedup: number;
   /** Speed-up divided by threads. */
   readonly efficiency: number;
+  /** What so many threads that share nothing, and touch no memory, are to one: median of ratios, round by round. */
+  readonly coresGive: number;
 }
 
 export interface BenchmarkReport {
@@ -63,6 +66,8 @@ export async function benchmark(
   const counts = threadCounts(threads);
   const sessions: Session[] = [];
   const measured = new Map<number, number[]>(counts.map((count) => [count, []]));
+  const cores = new Map<number, number[]>(counts.map((count) => [count, []]));
+  const trial = await CoreTrial.start(kernels, threads);
   try {
     for (const count of counts) sessions.push(await startSession(options, count, kernels));
     for (let round = -1; round < rounds && !options.signal.aborted; round++) {
@@ -71,7 +76,10 @@ export async function benchmark(
         const rate = rateOf(
           await measureSteps(sessions[i] as Session, options, round < 0 ? seconds / 2 : seconds),
         );
-        if (round >= 0) measured.get(count)?.push(rate);
+        if (round >= 0) {
+          measured.get(count)?.push(rate);
+          cores.get(count)?.push(await trial.rate(count, trialMilliseconds));
+        }
         const done = (round + 1) * counts.length + i + 1;
         onProgress(
           done / ((rounds + 1) * counts.length + 1),
@@ -81,15 +89,11 @@ export async function benchmark(
     }
   } finally {
     for (const session of sessions) await session.close();
+    await trial.close();
   }
   const { profile, details } = await measureProfile(options, kernels);
   onProgress(1, 'done');
-  const single = measured.get(1) ?? [];
-  const figures = counts.map((count) => {
-    const rates = measured.get(count) ?? [];
-    const speedup = median(rates.map((rate, i) => rate / (single[i] ?? Number.NaN)));
-    return { threads: count, imagesPerSecond: median(rates), speedup, efficiency: speedup / count };
-  });
+  const figures = counts.map((count) => figuresOf(count, measured, cores));
   const { build, reason } = kernels;
   const { batchSize, shardsPerStep } = recipe;
   const model = sessions[0]?.model.title ?? recipe.model;
@@ -101,10 +105,32 @@ export async function benchmark(
     shardsPerStep,
     kernels: build,
     kernelsReason: reason,
-    rounds: single.length,
+    rounds: measured.get(1)?.length ?? 0,
     figures,
     profile,
     details,
+  };
+}
+
+/** How long threads show what the cores give, right after the steps of as many ranks. */
+const trialMilliseconds = 250;
+
+/** Rates of all rounds, by threads. */
+type RoundRates = ReadonlyMap<number, readonly number[]>;
+
+/** Pure. Ratios are taken within a round: from one to the next the machine may change its speed. */
+export function figuresOf(threads: number, measured: RoundRates, cores: RoundRates): ThreadFigures {
+  const toOne = (rates: RoundRates): number => {
+    const single = rates.get(1) ?? [];
+    return median((rates.get(threads) ?? []).map((rate, i) => rate / (single[i] ?? Number.NaN)));
+  };
+  const speedup = toOne(measured);
+  return {
+    threads,
+    imagesPerSecond: median(measured.get(threads) ?? []),
+    speedup,
+    efficiency: speedup / threads,
+    coresGive: toOne(cores),
   };
 }
 

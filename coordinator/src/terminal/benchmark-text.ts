@@ -13,11 +13,18 @@ export function benchmarkText(report: BenchmarkReport): string {
   const { figures, profile, details } = report;
   const speeds = new Table({
     ...plain,
-    head: ['threads', 'images/s', 'speed-up', 'efficiency'],
-    colAligns: ['right', 'right', 'right', 'right'],
+    head: ['threads', 'images/s', 'speed-up', 'efficiency', 'cores give', 'of that'],
+    colAligns: ['right', 'right', 'right', 'right', 'right', 'right'],
   });
-  for (const { threads, imagesPerSecond, speedup, efficiency } of figures) {
-    speeds.push([String(threads), asRate(imagesPerSecond), `${speedup.toFixed(2)}x`, inPercent(efficiency)]);
+  for (const { threads, imagesPerSecond, speedup, efficiency, coresGive } of figures) {
+    speeds.push([
+      String(threads),
+      asRate(imagesPerSecond),
+      `${speedup.toFixed(2)}x`,
+      inPercent(efficiency),
+      `${coresGive.toFixed(2)}x`,
+      inPercent(speedup / coresGive),
+    ]);
   }
   const shares = new Table({
     ...plain,
@@ -32,6 +39,7 @@ export function benchmarkText(report: BenchmarkReport): string {
     `${model}, ${dataset}: batch ${batchSize} in ${shardsPerStep} shards; medians of ${rounds} alternating rounds`,
     `kernels ${kernels}: ${kernelsReason}`,
     speeds.toString(),
+    'cores give: the same threads if they shared nothing and touched no memory, measured in turn with the steps',
     shares.toString(),
     ...(details ? [profileText(details)] : []),
   ].join('\n');

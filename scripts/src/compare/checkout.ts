@@ -33,6 +33,9 @@ const pageBytes = 65_536;
 /** Images of the models' usual data set. */
 const pixels = { height: 32, width: 32, channels: 3, classes: Array.from({ length: 10 }, (_, i) => `${i}`) };
 
+const tooOld =
+  'the checkout is of a version before weights were packed in units, and packs them in another way';
+
 export class Checkout {
   readonly path: string;
   private readonly parts: Parts;
@@ -83,6 +86,7 @@ export class Checkout {
     const { layout, input } = program;
     const kernels = instance.instantiateKernels(this.module, memory);
     const weights = initialisation.initialise(layout, 1, new Float32Array(layout.totalCount));
+    if (!program.prepare.every((unit) => 'steps' in unit)) throw new Error(tooOld);
     for (const { from, to, place, steps } of program.prepare) {
       new Float32Array(memory.buffer, place, to - from).set(weights.subarray(from, to));
       for (const { call } of steps) kernels[call.kernel](...call.values);

@@ -95,7 +95,7 @@ test('as text: limits and kernels where they were asked for', (t) => {
     kernels: 'fma-wide',
     kernelsReason: 'faster',
     rounds: 3,
-    figures: [{ threads: 1, imagesPerSecond: 500, speedup: 1, efficiency: 1 }],
+    figures: [{ threads: 1, imagesPerSecond: 500, speedup: 1, efficiency: 1, coresGive: 1 }],
     profile: profileShares([many], 5),
     details: timeProfile([many], { wall: 5, steps: 1, workingSet: 4e7 }, roofs),
   } as const;
