@@ -1,7 +1,7 @@
 /**
  * A hall: one shared memory with the arenas of several ranks, around one copy of the weights that they have packed together.
- * With a memory for each rank, every rank would pack all weights once a step; ResNet-18 on 16 threads would spend more
- * time on that than a thread on its shards. WebAssembly ends at 4 GiB, so many ranks sit in several halls.
+ * With a memory for each rank, every rank would pack all weights once a step, and ResNet-18 on 16 cores would
+ * spend a quarter of its time on that. WebAssembly ends at 4 GiB, so many ranks sit in several halls.
  */
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { largestArenaBytes } from '@lockstep/shared/model/compile.ts';
