@@ -38,17 +38,13 @@ for (let round = 0; round < work.rounds; round++) {
   risk();
   board.hold(weights, count);
   risk();
-  while (!board.isPacked()) {
-    for (let unit = board.takeUnit(); unit !== null; unit = board.takeUnit()) {
-      risk();
-      // Half packed is what it must not be taken for.
-      Atomics.store(packed, unit, -1);
-      Atomics.store(packed, unit, version + 1);
-      units += 1;
-      board.finishUnit(unit);
-    }
-    if (!board.isPacked()) board.awaitPacked();
-  }
+  board.packAll((unit) => {
+    risk();
+    // Half packed is what it must not be taken for.
+    Atomics.store(packed, unit, -1);
+    Atomics.store(packed, unit, version + 1);
+    units += 1;
+  });
   for (let look = 0; look < 3; look++) {
     for (let unit = 0; unit < count; unit++) if (Atomics.load(packed, unit) !== version + 1) wrong += 1;
   }

@@ -2,6 +2,7 @@
 import { type BuildName, buildNames } from '@lockstep/shared/kernels/build-name.ts';
 import { instantiateKernels, type KernelInstance } from '@lockstep/shared/kernels/instance.ts';
 import type { Program, Step } from '@lockstep/shared/model/program.ts';
+import { placeWeights } from '@lockstep/shared/model/weight-units.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 import { compileKernels } from '@lockstep/worker/rank/kernel-file.ts';
 import { execute } from '@lockstep/worker/rank/profile.ts';
@@ -54,9 +55,9 @@ export function runProgram(
     const place = [places.images, places.imagesHalo, n, height, width, channels] as const;
     kernels.loadImage(places.bytes, n, ...place, 0, 0, 0, regions.pixelTable);
   }
-  for (const { from, to, place, steps } of program.prepare) {
-    arena.float32(place, to - from).set(input.weights.subarray(from, to));
-    execute(steps, kernels);
+  for (const unit of program.prepare) {
+    placeWeights(unit, input.weights, arena.floats);
+    execute(unit.steps, kernels);
   }
   const passed = new Float32Array(program.mode === 'train' ? layout.parameterCount : 0);
   for (const [at, step] of [...program.forward, ...program.backward].entries()) {

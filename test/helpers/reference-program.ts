@@ -6,6 +6,7 @@ import { kernels, namedArguments } from '@lockstep/shared/kernels/table.ts';
 import { initialise } from '@lockstep/shared/model/initialisation.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
 import type { Program, Step } from '@lockstep/shared/model/program.ts';
+import { placeWeights } from '@lockstep/shared/model/weight-units.ts';
 import type { Model } from '@lockstep/shared/model/spec.ts';
 import { noise } from './kernel-check.ts';
 
@@ -82,9 +83,9 @@ export class ReferenceProgram {
   /** Loads and prepares. */
   begin(input: ProgramInput): void {
     this.load(input);
-    for (const { from, to, place, steps } of this.program.prepare) {
-      this.memory.values.set(input.weights.subarray(from, to), place / 4);
-      this.execute(steps, null);
+    for (const unit of this.program.prepare) {
+      placeWeights(unit, input.weights, this.memory.values);
+      this.execute(unit.steps, null);
     }
   }
 

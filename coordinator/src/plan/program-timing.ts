@@ -2,6 +2,7 @@
 import { instantiateKernels } from '@lockstep/shared/kernels/instance.ts';
 import { initialise } from '@lockstep/shared/model/initialisation.ts';
 import type { Program, Step } from '@lockstep/shared/model/program.ts';
+import { placeWeights } from '@lockstep/shared/model/weight-units.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 
 /** Times a program's calls: median of `rounds` passes after two that warm up; seconds, in program order. */
@@ -29,9 +30,9 @@ export function timeProgram(program: Program, module: WebAssembly.Module, rounds
       kernels[call.kernel](...call.values);
       return (performance.now() - begun) / 1000;
     };
-    const packing = prepare.flatMap(({ from, to, place, steps }) => {
-      arena.float32(place, to - from).set(weights.subarray(from, to));
-      return steps.map(time);
+    const packing = prepare.flatMap((unit) => {
+      placeWeights(unit, weights, arena.floats);
+      return unit.steps.map(time);
     });
     const times = [...packing, ...[...forward, ...backward].map(time)];
     if (round >= 0) passes.push(times);

@@ -5,6 +5,7 @@ import { pathToFileURL } from 'node:url';
 import type { BuildName } from '@lockstep/shared/kernels/build-name.ts';
 import type { KernelInstance } from '@lockstep/shared/kernels/instance.ts';
 import type { Program } from '@lockstep/shared/model/program.ts';
+import { placeWeights } from '@lockstep/shared/model/weight-units.ts';
 
 /** What is measured. */
 export interface Workload {
@@ -87,9 +88,10 @@ export class Checkout {
     const kernels = instance.instantiateKernels(this.module, memory);
     const weights = initialisation.initialise(layout, 1, new Float32Array(layout.totalCount));
     if (!program.prepare.every((unit) => 'steps' in unit)) throw new Error(tooOld);
-    for (const { from, to, place, steps } of program.prepare) {
-      new Float32Array(memory.buffer, place, to - from).set(weights.subarray(from, to));
-      for (const { call } of steps) kernels[call.kernel](...call.values);
+    const whole = new Float32Array(memory.buffer);
+    for (const unit of program.prepare) {
+      placeWeights(unit, weights, whole);
+      for (const { call } of unit.steps) kernels[call.kernel](...call.values);
     }
     const row = pixels.width + 2 * input.imagesHalo;
     const floats = images * (pixels.height + 2 * input.imagesHalo) * row * 4;

@@ -1,6 +1,6 @@
 /** One workload, all its peers, round by round. */
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
-import type { Samples } from './figures.ts';
+import { isFarBehind, type Samples } from './figures.ts';
 import type { VectorLimit } from './machine.ts';
 import {
   type EngineName,
@@ -136,19 +136,6 @@ async function measureRounds(
       if (spec.engine === 'lockstep') throw lockstepFailed(spec, participant.failure);
     }
   }
-}
-
-/** A step of bfloat16 on a processor that has none takes a minute: five of them would say what the first one does. */
-const farBehind = 20;
-
-/**
- * Whether a peer need not be measured once more. Pure.
- *
- * @param rates its images a second so far
- * @param fastest of all peers
- */
-export function isFarBehind(rates: readonly number[], fastest: number): boolean {
-  return rates.length > 0 && rates.every((rate) => farBehind * rate < fastest);
 }
 
 function lockstepFailed(spec: PeerSpec, reason: string): LockstepError {

@@ -122,3 +122,16 @@ export function memoryVerdict(samples: readonly Samples[]): Verdict {
     met: ratio === null ? null : ratio < 1,
   };
 }
+
+/** A step of bfloat16 on a processor that has none takes a minute: five of them would say what the first one does. */
+const farBehind = 20;
+
+/**
+ * Whether a peer need not be measured once more. Pure.
+ *
+ * @param rates its images a second so far
+ * @param fastest of all peers
+ */
+export function isFarBehind(rates: readonly number[], fastest: number): boolean {
+  return rates.length > 0 && rates.every((rate) => farBehind * rate < fastest);
+}

@@ -10,6 +10,7 @@ import { cutIntoUnits, type FloatRange, type WeightUnit } from './weight-units.t
 /** A buffer of the arena; `place` is set for regions that are fixed in advance. */
 export class Buffer {
   readonly name: string;
+  /** Of weights that pass only known when the tape is finished. */
   bytes: number;
   place: number | null;
   from = Number.POSITIVE_INFINITY;
@@ -66,7 +67,7 @@ export interface FinishedTape {
 export class Tape {
   private readonly sections: Record<Section, PendingStep[]> = { forward: [], backward: [] };
   private readonly packing: PendingPacking[] = [];
-  private readonly reads: FloatRange[] = [];
+  private readonly needed: FloatRange[] = [];
   private weights: { readonly buffer: Buffer; readonly passing: boolean } | null = null;
   private readonly cuts: number[] = [];
   private readonly pool: Buffer[] = [];
@@ -113,7 +114,7 @@ export class Tape {
 
   /** These of the flat weights have to be there before the first call. */
   need(range: FloatRange): void {
-    this.reads.push(range);
+    this.needed.push(range);
   }
 
   /**
@@ -128,7 +129,6 @@ export class Tape {
     named: Pending<K>,
     reads: FloatRange,
   ): void {
-    this.need(reads);
     this.packing.push({ kernel, named, layer, shapes, ...reads });
   }
 
@@ -180,7 +180,7 @@ export class Tape {
     if (own < sharedEnd)
       throw new RangeError(`${sharedEnd} bytes are shared, and a rank's own begin at ${own}`);
     const pool = placeInTurn(this.own, own) + shift;
-    const ranges = cutIntoUnits(this.reads);
+    const ranges = cutIntoUnits([...this.needed, ...this.packing]);
     if (this.weights?.passing) {
       this.weights.buffer.bytes = 4 * Math.max(0, ...ranges.map(({ from, to }) => to - from));
     }
@@ -209,10 +209,11 @@ export class Tape {
   private unit({ from, to }: FloatRange): WeightUnit {
     if (this.weights === null) throw new Error('nobody has said where weights are');
     const { buffer, passing } = this.weights;
-    const flat = buffer.place as number;
+    // Where weights pass, float `from` lies at the beginning of the buffer.
+    const before = passing ? 4 * from : 0;
+    const place = (buffer.place as number) + 4 * from - before;
     const steps = this.packing.filter((step) => from <= step.from && step.to <= to);
-    const place = passing ? flat : flat + 4 * from;
-    return { from, to, place, steps: steps.map((step) => placedStep(step, buffer, place - flat - 4 * from)) };
+    return { from, to, place, steps: steps.map((step) => placedStep(step, buffer, -before)) };
   }
 }
 

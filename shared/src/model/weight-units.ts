@@ -18,6 +18,20 @@ export interface WeightUnit extends FloatRange {
 }
 
 /**
+ * Puts a unit's weights where its calls read them.
+ *
+ * @param weights flat, parameters and running statistics
+ * @param memory the floats of the program's memory, 4 bytes of it each
+ */
+export function placeWeights(
+  { from, to, place }: WeightUnit,
+  weights: Float32Array | Float64Array,
+  memory: Float32Array | Float64Array,
+): void {
+  memory.set(weights.subarray(from, to), place / 4);
+}
+
+/**
  * Units hold at least about so many floats, 128 KiB, so that taking one costs nothing beside it; and hardly more, so that
  * nobody waits long for who has the last one.
  */

@@ -1,6 +1,7 @@
 import test from 'ava';
 import {
   best,
+  isFarBehind,
   lockstepRatio,
   median,
   memoryVerdict,
@@ -95,4 +96,13 @@ test('peak memory is compared with the float32 peer that needs the least', (t) =
   t.true(verdict.met);
   t.false(memoryVerdict([{ ...ours, peakBytes: 1000 }, small]).met);
   t.is(memoryVerdict([ours]).met, null);
+});
+
+test('who is twenty times slower than the fastest has said so once', (t) => {
+  t.false(isFarBehind([], 1000));
+  t.false(isFarBehind([50], 1000));
+  t.true(isFarBehind([49], 1000));
+  // Once it was near: it is measured on.
+  t.false(isFarBehind([49, 60], 1000));
+  t.false(isFarBehind([49], 0));
 });

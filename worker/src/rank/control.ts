@@ -5,6 +5,7 @@
  * A shard's words belong to one task at a time: the main thread sets them only while no task of the shard runs.
  */
 import { largestPartCount } from '@lockstep/shared/model/gradient-parts.ts';
+import { ring, sleepUntil } from './bell.ts';
 
 /** Which of the two copies of the weights. */
 export type Side = 0 | 1;
@@ -187,14 +188,7 @@ export class StoreControl {
    * @returns false when `milliseconds` have passed first
    */
   waitUntil(ready: () => boolean, milliseconds: number): boolean {
-    const end = performance.now() + milliseconds;
-    for (;;) {
-      const seen = Atomics.load(this.words, rankBell);
-      if (ready()) return true;
-      const left = end - performance.now();
-      if (left <= 0) return false;
-      Atomics.wait(this.words, rankBell, seen, left);
-    }
+    return sleepUntil(this.words, rankBell, ready, milliseconds);
   }
 
   /** Whatever ranks sleep for, they look whether it is there. */
@@ -231,8 +225,7 @@ export class StoreControl {
   }
 
   private ring(bell: number): void {
-    Atomics.add(this.words, bell, 1);
-    Atomics.notify(this.words, bell);
+    ring(this.words, bell);
   }
 
   private partWord(outbox: number, part: number): number {

@@ -2,9 +2,9 @@
  * What the cores give threads that share nothing: no program gains more from them at that moment. Two cores may be one
  * core's two hyperthreads, have a neighbour on the same machine, or run slower when both are at work.
  */
-import { fileURLToPath } from 'node:url';
-import { Piscina } from 'piscina';
+import type { Piscina } from 'piscina';
 import type { CoreThreadData } from './core-thread.ts';
+import { openPool } from './thread-pool.ts';
 
 /** Milliseconds for which a thread runs when it starts: its code is compiled meanwhile. */
 const warmUp = 60;
@@ -13,16 +13,7 @@ export class CoreTrial {
   private readonly pool: Piscina;
 
   private constructor(data: CoreThreadData, threads: number) {
-    this.pool = new Piscina({
-      filename: fileURLToPath(new URL('core-thread.ts', import.meta.url)),
-      workerData: data,
-      minThreads: threads,
-      maxThreads: threads,
-      concurrentTasksPerWorker: 1,
-      idleTimeout: Number.POSITIVE_INFINITY,
-      atomics: 'disabled',
-      recordTiming: false,
-    });
+    this.pool = openPool(new URL('core-thread.ts', import.meta.url), threads, { workerData: data });
   }
 
   /** @param threads as many as will ever compute at a time */

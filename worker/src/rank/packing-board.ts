@@ -5,6 +5,7 @@
  * A rank that holds weights never waits for one that wants others, so there is always one that goes on. A rank whose
  * thread ends is taken off the board by the main thread.
  */
+import { ring, sleepUntil } from './bell.ts';
 
 /** Names weights, and for what they are packed. */
 export interface PackedWeights {
@@ -59,17 +60,11 @@ export class PackingBoard {
    * @returns whether somebody had to be waited for
    */
   hold(weights: PackedWeights, units: number): boolean {
-    const { words } = this;
-    let slept = false;
-    if (units > words.length - head - this.seats) throw new RangeError(`no room for ${units} units`);
-    for (;;) {
-      const seen = Atomics.load(words, bell);
-      const generation = Atomics.load(words, generationWord);
-      if (this.tryHold(weights)) return slept;
-      if (this.open(weights, units, generation)) continue;
-      slept = true;
-      Atomics.wait(words, bell, seen, longestSleep);
-    }
+    if (units > this.words.length - head - this.seats) throw new RangeError(`no room for ${units} units`);
+    // Who has opened them may find that somebody else has opened others since, and has rung.
+    return this.sleepUntil(
+      () => this.tryHold(weights) || (this.open(weights, units) && this.tryHold(weights)),
+    );
   }
 
   /** Holds these weights if they lie there packed. @returns whether they did */
@@ -103,11 +98,27 @@ export class PackingBoard {
 
   /** Sleeps until all units are packed, or one is free again, because whoever was at it is lost. */
   awaitPacked(): void {
-    for (;;) {
-      const seen = Atomics.load(this.words, bell);
-      if (this.isPacked() || this.hasFreeUnit()) return;
-      Atomics.wait(this.words, bell, seen, longestSleep);
+    this.sleepUntil(() => this.isPacked() || this.hasFreeUnit());
+  }
+
+  /**
+   * Takes units as long as there are any, and sleeps until the others are packed as well.
+   *
+   * @returns milliseconds slept
+   */
+  packAll(pack: (unit: number) => void): number {
+    let slept = 0;
+    while (!this.isPacked()) {
+      for (let unit = this.takeUnit(); unit !== null; unit = this.takeUnit()) {
+        pack(unit);
+        this.finishUnit(unit);
+      }
+      if (this.isPacked()) break;
+      const begun = performance.now();
+      this.awaitPacked();
+      slept += performance.now() - begun;
     }
+    return slept;
   }
 
   /** Main thread, or anybody: the thread that sat here has ended. */
@@ -143,35 +154,28 @@ export class PackingBoard {
   }
 
   /** Has other weights packed from now on, unless somebody else is about to. @returns whether the board has changed */
-  private open(weights: PackedWeights, units: number, generation: number): boolean {
+  private open(weights: PackedWeights, units: number): boolean {
     const { words, seat } = this;
     if (Atomics.compareExchange(words, openerWord, 0, seat + 1) !== 0) return false;
     // Somebody may have been quicker, and have opened the same ones.
-    if (Atomics.load(words, generationWord) === generation) {
-      this.awaitNobody();
+    if (!this.names(weights)) {
+      this.sleepUntil(() => !this.isHeld());
       // A thread that ends in the middle leaves no weights that anybody would take for packed.
       Atomics.store(words, stepWord, 0);
       words.set([weights.publication, weights.side, modes.indexOf(weights.mode), units], publicationWord);
       for (let unit = 0; unit < units; unit++) Atomics.store(words, head + this.seats + unit, free);
       Atomics.store(words, stepWord, weights.step + 3);
-      Atomics.store(words, generationWord, generation + 1);
+      Atomics.add(words, generationWord, 1);
     }
     Atomics.store(words, openerWord, 0);
     this.ring();
     return true;
   }
 
-  /** Sleeps until nobody holds what is packed. */
-  private awaitNobody(): void {
-    const { words } = this;
-    for (;;) {
-      const seen = Atomics.load(words, bell);
-      const isHeld = words
-        .subarray(head, head + this.seats)
-        .some((_, i) => Atomics.load(words, head + i) !== 0);
-      if (!isHeld) return;
-      Atomics.wait(words, bell, seen, longestSleep);
-    }
+  private isHeld(): boolean {
+    for (let seat = 0; seat < this.seats; seat++)
+      if (Atomics.load(this.words, head + seat) !== 0) return true;
+    return false;
   }
 
   private names({ step, publication, side, mode }: PackedWeights): boolean {
@@ -193,9 +197,19 @@ export class PackingBoard {
     return false;
   }
 
+  /** @returns whether it was not so at once */
+  private sleepUntil(ready: () => boolean): boolean {
+    let looks = 0;
+    const look = (): boolean => {
+      looks += 1;
+      return ready();
+    };
+    while (!sleepUntil(this.words, bell, look, longestSleep));
+    return looks > 1;
+  }
+
   private ring(): void {
-    Atomics.add(this.words, bell, 1);
-    Atomics.notify(this.words, bell);
+    ring(this.words, bell);
   }
 }
 

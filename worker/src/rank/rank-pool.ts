@@ -1,13 +1,13 @@
 /** All ranks of one process: a piscina pool whose threads are set up through comlink and replaced when they end. */
-import { fileURLToPath } from 'node:url';
 import type { MessagePort } from 'node:worker_threads';
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
-import { Piscina } from 'piscina';
+import type { Piscina } from 'piscina';
 import { Halls, type RankSpace } from './hall.ts';
 import type { Profile } from './profile.ts';
 import type { RankSetup } from './rank.ts';
 import type { Fault, RankApi } from './rank-thread.ts';
 import type { RankTask, ReportOf } from './tasks.ts';
+import { openPool } from './thread-pool.ts';
 import { ThreadApi } from './thread-port.ts';
 
 /** Either a report, or why there is none: a lost rank is expected trouble, not an exception. */
@@ -36,16 +36,8 @@ export class RankPool {
     this.setup = setup;
     this.halls = new Halls(setup.space, size);
     this.apis = Array.from({ length: size }, () => null);
-    this.pool = new Piscina({
-      filename: fileURLToPath(new URL('rank-thread.ts', import.meta.url)),
-      minThreads: size,
-      maxThreads: size,
-      concurrentTasksPerWorker: tasksPerRank,
-      idleTimeout: Number.POSITIVE_INFINITY,
-      // Atomics would block the thread between tasks, and its comlink port with it.
-      atomics: 'disabled',
-      recordTiming: false,
-    });
+    const entry = new URL('rank-thread.ts', import.meta.url);
+    this.pool = openPool(entry, size, { concurrentTasksPerWorker: tasksPerRank });
     this.pool.on('message', (message: unknown) => this.greet(message));
     this.pool.on('error', (error: unknown) => {
       this.failures.push(error);

@@ -45,12 +45,12 @@ export class RoundWork {
   /** Until no step is open that follows, or the main thread wants its ranks back. */
   run({ step, side, seat }: RoundTask): RoundReport {
     let [rounds, floats] = [0, 0];
-    this.bench.takePacked();
+    const packedBefore = this.bench.packed;
     for (let round = this.enter(step, side, seat); round !== null; round = this.next(round)) {
       floats += this.takePart(round);
       rounds += 1;
     }
-    return { kind: 'round', rounds, floats, packed: this.bench.takePacked() };
+    return { kind: 'round', rounds, floats, packed: this.bench.packed - packedBefore };
   }
 
   /** A part of a shard lies in its slot: whoever came last of all shards wakes those that wait for it. */

@@ -56,16 +56,14 @@ function programSizes(recipe: Recipe, counts: SplitCounts) {
 export function rankSpaceOf(recipe: Recipe, model: Model, counts: SplitCounts, bays = 1): RankSpace {
   const { shards, tests } = programSizes(recipe, counts);
   const options = compileOptionsOf(recipe);
-  const programs = [
-    ...tests.map((size) => compileProgram(model, 'evaluate', size, options)),
-    ...shards.map((size) => compileProgram(model, 'train', size, options)),
-  ];
+  const trains = shards.map((size) => compileProgram(model, 'train', size, options));
+  const programs = [...tests.map((size) => compileProgram(model, 'evaluate', size, options)), ...trains];
   const sharedBytes = Math.max(...programs.map(({ regions }) => regions.own));
   const units = Math.max(...programs.map(({ prepare }) => prepare.length));
   const ownBytes = Math.max(...programs.map(({ arenaBytes, regions }) => arenaBytes - regions.own));
   if (recipe.batchNorm === 'shard') return { sharedBytes, ownBytes, units };
-  const { pool, own } = (programs.at(-1) as Program).regions;
-  const ofBays = wholePages(pool - own + bays * bayBytesOf(recipe, model, counts));
+  const { pool, own } = (trains[0] as Program).regions;
+  const ofBays = wholePages(pool - own + bays * largestBay(trains));
   const bytes = sharedBytes + ofBays;
   if (bytes <= largestArenaBytes) return { sharedBytes, ownBytes: Math.max(ownBytes, ofBays), units };
   const gibibytes = (bytes / 2 ** 30).toFixed(2);
@@ -81,11 +79,13 @@ export function rankSpaceOf(recipe: Recipe, model: Model, counts: SplitCounts, b
 /** Bytes of all that belongs to one shard in batch-norm mode `sync`: its bay. @throws LockstepError ARENA_TOO_LARGE */
 export function bayBytesOf(recipe: Recipe, model: Model, counts: SplitCounts): number {
   const options = compileOptionsOf(recipe);
-  const bytes = programSizes(recipe, counts).shards.map((size) => {
-    const { arenaBytes, regions } = compileProgram(model, 'train', size, options);
-    return align(arenaBytes - regions.pool);
-  });
-  return Math.max(...bytes);
+  return largestBay(
+    programSizes(recipe, counts).shards.map((size) => compileProgram(model, 'train', size, options)),
+  );
+}
+
+function largestBay(programs: readonly Program[]): number {
+  return Math.max(...programs.map(({ arenaBytes, regions }) => align(arenaBytes - regions.pool)));
 }
 
 /** How a recipe's programs are compiled. @param sync for how large a batch and where, in batch-norm mode `sync` */

@@ -5,7 +5,7 @@ import type { CompileOptions } from '@lockstep/shared/model/compilation.ts';
 import { compileProgram } from '@lockstep/shared/model/compile.ts';
 import type { GradientPiece } from '@lockstep/shared/model/parameter-places.ts';
 import type { Program, ProgramMode, Step } from '@lockstep/shared/model/program.ts';
-import type { WeightUnit } from '@lockstep/shared/model/weight-units.ts';
+import { placeWeights, type WeightUnit } from '@lockstep/shared/model/weight-units.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 import { normalisationTable } from '../data/augmentation.ts';
 import { type PackedWeights, PackingBoard } from './packing-board.ts';
@@ -42,6 +42,8 @@ export class Workbench {
   readonly arena: Arena;
   readonly store: Store;
   readonly storeKernels: KernelInstance;
+  /** Floats of weights that this rank has packed. */
+  packed = 0;
   /** For drills: ends the thread. */
   midway: (() => never) | null = null;
   private readonly kernels: KernelInstance;
@@ -49,7 +51,6 @@ export class Workbench {
   private readonly board: PackingBoard;
   /** The packed weights that this rank uses. */
   private held: PackedWeights | null = null;
-  private packed = 0;
   private readonly book = new ProfileBook();
 
   constructor(setup: RankSetup) {
@@ -111,13 +112,8 @@ export class Workbench {
     this.held = this.weightsOf(step, side, mode);
     const slept = board.hold(this.held, prepare.length);
     if (slept) this.account('waiting to pack weights', begun);
-    while (!board.isPacked()) {
-      for (let unit = board.takeUnit(); unit !== null; unit = board.takeUnit()) {
-        this.pack(prepare[unit] as WeightUnit, side);
-        board.finishUnit(unit);
-      }
-      if (!board.isPacked()) this.awaitPacked();
-    }
+    const waited = board.packAll((unit) => this.pack(prepare[unit] as WeightUnit, side));
+    if (waited > 0) this.account('waiting for packed weights', performance.now() - waited);
   }
 
   /** For training. @returns whether the rank holds them now */
@@ -139,28 +135,16 @@ export class Workbench {
     this.held = null;
   }
 
-  /** Floats of weights that this rank has packed since the last call. */
-  takePacked(): number {
-    const { packed } = this;
-    this.packed = 0;
-    return packed;
-  }
-
   /** With a short wire type weights and running statistics are rounded to it, whether they have travelled or not. */
-  private pack({ from, to, place, steps }: WeightUnit, side: Side): void {
+  private pack(unit: WeightUnit, side: Side): void {
+    const { from, to, place, steps } = unit;
     const begun = performance.now();
     const { wireDtype } = this.setup.recipe;
-    this.arena.float32(place, to - from).set(this.store.weights(side).subarray(from, to));
+    placeWeights(unit, this.store.weights(side), this.arena.floats);
     if (wireDtype !== 'f32') this.kernels.roundFloats(place, to - from, dtypeCodes[wireDtype], place);
     this.packed += to - from;
     this.account('pack', begun, 'copy weights', 8 * (to - from));
     this.execute(steps);
-  }
-
-  private awaitPacked(): void {
-    const begun = performance.now();
-    this.board.awaitPacked();
-    this.account('waiting for packed weights', begun);
   }
 
   /** The program for so many images; in mode `sync` one that lies in its own place. */
