@@ -123,6 +123,55 @@ test('whoever is interrupted before it holds has these weights afterwards, or kn
   t.is(outcomes.size, 2);
 });
 
+/** Ends `run` in front of the n-th time that it writes on the board. */
+function endedAt(n: number, run: () => void): void {
+  const { store, add, compareExchange } = Atomics;
+  let writes = 0;
+  const counted = (write: (...values: never[]) => number) =>
+    ((...values: never[]) => {
+      writes += 1;
+      if (writes === n) throw new Error('the thread ends');
+      return write(...values);
+    }) as never;
+  Object.assign(Atomics, {
+    store: counted(store),
+    add: counted(add),
+    compareExchange: counted(compareExchange),
+  });
+  try {
+    run();
+  } catch {
+    // As a thread that is lost: it says nothing.
+  } finally {
+    Object.assign(Atomics, { store, add, compareExchange });
+  }
+}
+
+test('a thread that ends at any write of the first opening leaves a board on which others hold', (t) => {
+  const { wait } = Atomics;
+  for (let n = 1; n < 12; n++) {
+    const [a, b, c] = boards(3, 1) as [PackingBoard, PackingBoard, PackingBoard];
+    endedAt(n, () => a.hold(weights(1), 1));
+    a.release();
+    b.hold(weights(1), 1);
+    b.packAll(() => {});
+    // Whoever wants others sleeps until `b` lets go.
+    let slept = false;
+    Atomics.wait = (() => {
+      slept = true;
+      b.letGo();
+      return 'ok';
+    }) as typeof wait;
+    try {
+      c.hold(weights(2), 1);
+    } finally {
+      Atomics.wait = wait;
+    }
+    t.true(slept, `ended at write ${n}`);
+    t.is(c.takeUnit(), 0);
+  }
+});
+
 const seats = 3;
 const units = 9;
 

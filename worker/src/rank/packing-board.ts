@@ -162,10 +162,11 @@ export class PackingBoard {
       this.sleepUntil(() => !this.isHeld());
       // A thread that ends in the middle leaves no weights that anybody would take for packed.
       Atomics.store(words, stepWord, 0);
+      // Before there is anything to hold: a generation of 0 would look like nobody.
+      Atomics.add(words, generationWord, 1);
       words.set([weights.publication, weights.side, modes.indexOf(weights.mode), units], publicationWord);
       for (let unit = 0; unit < units; unit++) Atomics.store(words, head + this.seats + unit, free);
       Atomics.store(words, stepWord, weights.step + 3);
-      Atomics.add(words, generationWord, 1);
     }
     Atomics.store(words, openerWord, 0);
     this.ring();
