@@ -129,6 +129,7 @@ export function setUpConvolution(c: ConvolutionCase) {
       dy: dy.offset,
       dyHalo,
       dw: dw.offset,
+      accumulate: 0,
       scratch: scratch.offset,
     }),
   ];

@@ -28,16 +28,15 @@ export function checkProgramGradients(
   seed = 1,
 ): void {
   const reference = new ReferenceProgram(program);
-  const base = patternObserver();
-  const { gradients } = reference.run(input, base.observe);
+  const { gradients } = reference.run(input);
   const weights = Float64Array.from(input.weights);
   const lossAt = (): { loss: number; pattern: string } => {
     const { observe, pattern } = patternObserver();
     const { lossSum } = reference.run({ ...input, weights }, observe, false);
     return { loss: lossSum, pattern: pattern() };
   };
-  // The pattern of the whole run is that of its forward half: nothing else rectifies.
-  const unmoved = base.pattern();
+  // Of the forward half alone: the backward half may compute outputs, and rectify, once more.
+  const unmoved = lossAt().pattern;
   const measure = (index: number): Measured | null => {
     const before = weights[index] as number;
     weights[index] = before + step;

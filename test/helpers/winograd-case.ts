@@ -8,6 +8,7 @@ import {
   winogradPackedBackwardDataBytes,
   winogradPackedBytes,
   winogradScratchBytes,
+  winogradSumsBytes,
 } from '@lockstep/shared/kernels/winograd-geometry.ts';
 import fc from 'fast-check';
 import { type Calls, inputTensor, outputTensor } from './kernel-check.ts';
@@ -102,16 +103,17 @@ export function setUpWinograd(c: WinogradCase) {
       ),
     ).offset,
   };
+  const sums = nan(winogradSumsBytes(c));
   const weights = { w: w.offset, IC, OC, stride, fromTap: 0, toTap: 9 };
   const forward = { ...xs, packed, y: y.buffer.offset, yHalo, ...shape };
   const data = { ...dys, packed: packedBack, dx: dx.buffer.offset, ...shape };
-  const gradient = { ...xs, ...dys, dw: dw.offset, ...shape, scratch: scratch.dw };
+  const gradient = { ...xs, ...dys, dw: dw.offset, ...shape, accumulate: 0, scratch: scratch.dw };
   const calls: Calls = [
     ['winogradPackForward', { ...weights, packed }],
     ['winogradForward', { ...forward, scratch: scratch.y }],
     ['winogradPackBackwardData', { ...weights, packed: packedBack }],
     ['winogradBackwardData', { ...data, scratch: scratch.dx }],
-    ['winogradBackwardWeights', gradient],
+    ['winogradBackwardWeights', { ...gradient, finish: 1, sums: sums.offset }],
   ];
   const direct: Calls = [
     ['convPackForward', { ...weights, packed, ...kernel }],

@@ -80,6 +80,7 @@ function layer(N: number, { size, IC, OC, kernel = 3, stride = 1 }: Layer): Kern
         dyHalo,
         dw: place(weightBytes),
         ...shape,
+        accumulate: 0,
         scratch: place(convBackwardWeightsScratchBytes(shape)),
       }),
     (place) =>

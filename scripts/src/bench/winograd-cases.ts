@@ -8,6 +8,7 @@ import {
   winogradPackedBackwardDataBytes,
   winogradPackedBytes,
   winogradScratchBytes,
+  winogradSumsBytes,
 } from '@lockstep/shared/kernels/winograd.ts';
 import type { KernelCase } from './kernel-case.ts';
 
@@ -50,6 +51,9 @@ export function winogradLayer(
         dyHalo: 1,
         dw: place(weightBytes),
         ...shape,
+        accumulate: 0,
+        finish: 1,
+        sums: place(winogradSumsBytes(shape)),
         scratch: place(winogradBackwardWeightsScratchBytes(shape)),
       }),
     (place) =>

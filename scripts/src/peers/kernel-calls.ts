@@ -14,6 +14,7 @@ import {
   winogradPackedBackwardDataBytes,
   winogradPackedBytes,
   winogradScratchBytes,
+  winogradSumsBytes,
 } from '@lockstep/shared/kernels/winograd.ts';
 import type { Place } from '../bench/kernel-case.ts';
 import type { ConvolutionCase, OperationCase, ProductCase } from './kernel-shapes.ts';
@@ -83,7 +84,7 @@ function directCall(entry: ConvolutionCase, place: Place): Call {
   const [x, dy] = [activation(entry, place, 1), activation(entry, place, 1)];
   const dw = place(4 * 9 * channels * channels);
   const scratch = place(convBackwardWeightsScratchBytes(shape));
-  return call('convBackwardWeights', { ...shape, x, xHalo: 1, dy, dyHalo: 1, dw, scratch });
+  return call('convBackwardWeights', { ...shape, x, xHalo: 1, dy, dyHalo: 1, dw, accumulate: 0, scratch });
 }
 
 function winogradCall(entry: ConvolutionCase, place: Place): Call {
@@ -104,5 +105,6 @@ function winogradCall(entry: ConvolutionCase, place: Place): Call {
   const [x, dy] = [activation(entry, place, 1), activation(entry, place, 1)];
   const dw = place(4 * 9 * channels * channels);
   const scratch = place(winogradBackwardWeightsScratchBytes(shape));
-  return call('winogradBackwardWeights', { ...shape, x, xHalo: 1, dy, dyHalo: 1, dw, scratch });
+  const alone = { accumulate: 0, finish: 1, sums: place(winogradSumsBytes(shape)) };
+  return call('winogradBackwardWeights', { ...shape, x, xHalo: 1, dy, dyHalo: 1, dw, ...alone, scratch });
 }

@@ -160,7 +160,8 @@ export const convolutionKernels = {
   /**
    * dw [KH][KW][IC][OC] = gradient of the weights, summed over all N images, overwritten. x as in `convForward`, dy
    * with any halo; `scratch` has `convBackwardWeightsScratchBytes(..)` bytes. Output pixels are summed in blocks of
-   * at most 256 (whole images, or rows of one image, at least a row), and the blocks' sums in order.
+   * at most 256 (whole images, or rows of one image, at least a row), and the blocks' sums in order. With
+   * `accumulate` the sum goes on from what dw holds.
    */
   convBackwardWeights: defineKernel({
     parameters: [
@@ -178,6 +179,7 @@ export const convolutionKernels = {
       'KW',
       'stride',
       'pad',
+      'accumulate',
       'scratch',
     ],
     group: 'convolution backward-weights',
@@ -188,7 +190,7 @@ export const convolutionKernels = {
       const [xStride, dyStride] = [channelStride(a.IC), channelStride(a.OC)];
       const OH = outputSize(a.H, a.KH, a.stride, a.pad);
       const OW = outputSize(a.W, a.KW, a.stride, a.pad);
-      values.fill(0, a.dw / 4, a.dw / 4 + a.KH * a.KW * a.IC * a.OC);
+      if (!a.accumulate) values.fill(0, a.dw / 4, a.dw / 4 + a.KH * a.KW * a.IC * a.OC);
       forEachTap(a, (n, oy, ox, iy, ix, place) => {
         const input = a.x / 4 + activationIndex(n, iy, ix, a.H, a.W, xStride, a.xHalo);
         const output = a.dy / 4 + activationIndex(n, oy, ox, OH, OW, dyStride, a.dyHalo);

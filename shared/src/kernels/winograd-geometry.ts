@@ -117,6 +117,11 @@ function outputTiles(s: WinogradShape): number {
   return tileCount(plain, s.N, OH, OW);
 }
 
+/** Tiles of the output of one image. */
+export function winogradTilesOfImage(s: WinogradShape): number {
+  return outputTiles({ ...s, N: 1 });
+}
+
 /** Scratch of one `winogradForward`, in bytes: the transformed inputs and products of a block of tiles. */
 export function winogradScratchBytes(s: WinogradShape): number {
   return correlationScratchBytes(s.stride === 2 ? down : plain, outputTiles(s), s.IC, s.OC);
@@ -128,21 +133,41 @@ export function winogradBackwardDataScratchBytes(s: WinogradShape): number {
   return correlationScratchBytes(tiling, tileCount(tiling, s.N, s.H, s.W), s.OC, s.IC);
 }
 
-/**
- * Scratch of one `winogradBackwardWeights`, in bytes: the transformed inputs of a block of tiles and a panel
- * of transformed gradients; of the transformed weights' gradient a row of a panel if one block holds all tiles, else
- * all of it; and a panel half-transformed.
- */
-export function winogradBackwardWeightsScratchBytes(s: WinogradShape): number {
-  const tiling = s.stride === 2 ? down : plain;
+/** How `winogradBackwardWeights` sums the tiles of a call. */
+function summation(s: WinogradShape, goesOn: boolean) {
   const tiles = outputTiles(s);
   const panels = Math.ceil(s.OC / panelColumns);
-  const single = tiles <= Math.max(128, panels * panelColumns);
-  const block = single ? tiles : 96;
+  // One block holds all tiles.
+  const single = !goesOn && tiles <= Math.max(128, panels * panelColumns);
+  const channels = single && tiles <= 32 ? Math.min(48, s.IC) : s.IC;
+  return {
+    block: single ? tiles : Math.min(tiles, 96),
+    matrices: single ? filtersAlong : filterElements * panels,
+    matrixBytes: panelPlaneBytes(channelStride(channels)),
+  };
+}
+
+/**
+ * Sums of one `winogradBackwardWeights`, in bytes: of the transformed weights' gradient a row of a panel if one block
+ * holds all tiles, else all of it.
+ *
+ * @param goesOn whether the sum goes on from call to call, N being the most images of one of them
+ */
+export function winogradSumsBytes(s: WinogradShape, goesOn = false): number {
+  const { matrices, matrixBytes } = summation(s, goesOn);
+  return matrices * matrixBytes;
+}
+
+/**
+ * Scratch of one `winogradBackwardWeights`, in bytes: the transformed inputs of a block of tiles, a panel of transformed
+ * gradients and a panel half-transformed.
+ */
+export function winogradBackwardWeightsScratchBytes(s: WinogradShape, goesOn = false): number {
+  const tiling = s.stride === 2 ? down : plain;
+  const { block, matrixBytes } = summation(s, goesOn);
   const planes = planeBytes(block * tileBytes(s.IC)) + planeBytes(block * 4 * panelColumns);
-  const matrices = 3 * filtersAlong + (single ? filtersAlong : filterElements * panels);
-  const gradients = matrices * panelPlaneBytes(channelStride(tiles <= 32 ? Math.min(48, s.IC) : s.IC));
-  return transformBytes + edgeBytes(tiling, s.IC) + tiling.elements ** 2 * planes + gradients;
+  const half = 3 * filtersAlong * matrixBytes;
+  return transformBytes + edgeBytes(tiling, s.IC) + tiling.elements ** 2 * planes + half;
 }
 
 /** The passes of a convolution, each of which may use its own kernels. */

@@ -29,6 +29,8 @@ export {
   winogradPackedBackwardDataBytes,
   winogradPackedBytes,
   winogradScratchBytes,
+  winogradSumsBytes,
+  winogradTilesOfImage,
 } from './winograd-geometry.ts';
 
 /** What the direct convolution's functions expect beside the arguments here. */
@@ -107,9 +109,29 @@ export const winogradKernels = {
    * the forward formula, dU = sum over tiles of (B^T x B)^T (A dy A^T), dw = G^T dU G. dy with any halo;
    * `scratch` has `winogradBackwardWeightsScratchBytes(..)` bytes. Tiles are summed in blocks that the shape
    * alone determines, and the blocks' sums in order.
+   *
+   * The sum may go on from call to call: `accumulate` in all but the first of them, `finish` in the last one, which
+   * writes dw. In between `sums` of `winogradSumsBytes(..)` bytes holds it, and dw is undefined.
    */
   winogradBackwardWeights: defineKernel({
-    parameters: ['x', 'xHalo', 'dy', 'dyHalo', 'dw', 'N', 'H', 'W', 'IC', 'OC', 'stride', 'pad', 'scratch'],
+    parameters: [
+      'x',
+      'xHalo',
+      'dy',
+      'dyHalo',
+      'dw',
+      'N',
+      'H',
+      'W',
+      'IC',
+      'OC',
+      'stride',
+      'pad',
+      'accumulate',
+      'finish',
+      'sums',
+      'scratch',
+    ],
     group: 'convolution backward-weights',
     flops,
     bytes,

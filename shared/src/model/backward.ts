@@ -1,21 +1,18 @@
 /** The backward half of the compiler: the stages in reverse, one or a few kernel calls each. */
 import { channelStride } from '../kernels/kernel.ts';
 import { matmulScratchBytes } from '../kernels/matmul.ts';
+import { recomputed, recordNormBackward } from './batch-norm-calls.ts';
 import {
   batchInWords,
   type Compilation,
   dimensions,
   gradientHalo,
-  normalisedPixelsOf,
-  perChannelBytes,
   valueOf,
   withoutHalo,
   wantsGradient,
 } from './compilation.ts';
 import { recordBackwardData, recordBackwardWeights } from './convolution-calls.ts';
-import { momentsOf } from './forward.ts';
 import { GradientTerms, type Term } from './gradient-terms.ts';
-import type { ImageRange } from './image-runs.ts';
 import { type Stage, type StageOf, shapeOf } from './stages.ts';
 
 /** Records the backward calls; afterwards the gradients region holds the shard's gradient sum. */
@@ -41,13 +38,14 @@ class BackwardRecorder {
   }
 
   private recordStage(stage: Stage): void {
+    const { c } = this;
     switch (stage.kind) {
       case 'convolution':
         return this.recordConvolution(stage);
       case 'dense':
         return this.recordDense(stage);
       case 'batch-norm':
-        return this.recordBatchNorm(stage);
+        return recordNormBackward(c, stage, this.gradients);
       case 'bias':
         return this.recordBias(stage);
       case 'relu':
@@ -65,7 +63,7 @@ class BackwardRecorder {
 
   private recordConvolution(stage: StageOf<'convolution'>): void {
     const { c } = this;
-    const placed = { stage, x: valueOf(c, stage.input) };
+    const placed = { stage, x: recomputed(c, stage.input, this.gradients) };
     const dy = this.haloGradient(stage);
     recordBackwardWeights(c, placed, dy);
     if (!wantsGradient(stage.input)) return;
@@ -142,56 +140,6 @@ class BackwardRecorder {
       scratch: c.tape.pooled('scratch', matmulScratchBytes(c.n, inputs, units)),
     });
     this.gradients.add(stage.input, dx);
-  }
-
-  private recordBatchNorm(stage: StageOf<'batch-norm'>): void {
-    const { c } = this;
-    const z = withoutHalo(c, stage.input);
-    const shape = shapeOf(c.shapes, stage.input);
-    const y = valueOf(c, stage.output);
-    const { g, g2, own } = this.gradients.gather(stage);
-    const masked = own ? g : this.gradients.gradientOf(stage.output);
-    const { sync } = c.fixed;
-    const sums = sync
-      ? momentsOf(c, stage.norm, sync.sums)
-      : c.tape.pooled(`${stage.norm}:sums`, perChannelBytes(shape.channels).sums);
-    const coefficients = c.norms.get(stage.norm)?.coefficients;
-    if (!coefficients) throw new Error(`batch-norm ${stage.norm} was not recorded`);
-    const words = batchInWords(c, shape);
-    const size = dimensions(shape);
-    c.runs.images('backward', stage.label, words, 'batchNormBackwardReduce', {
-      g,
-      g2: g2 ?? 0,
-      y,
-      yHalo: y.halo,
-      z,
-      coefficients,
-      masked,
-      ...size,
-      relu: Number(stage.relu),
-      sums,
-      accumulate: ({ from }: ImageRange) => Number(from > 0),
-    });
-    // The sums over the whole shard have to be complete.
-    c.runs.flush();
-    if (sync) c.tape.cut();
-    const dzHalo = this.gradients.haloFor(stage.input);
-    const dz = this.gradients.gradientOf(stage.input, dzHalo);
-    c.runs.images('backward', stage.label, words, 'batchNormBackwardApply', {
-      masked,
-      z,
-      coefficients,
-      sums: sync ? momentsOf(c, stage.norm, sync.batchSums) : sums,
-      ownSums: sums,
-      pixels: normalisedPixelsOf(c, shape),
-      dz,
-      dzHalo,
-      ...size,
-      dGamma: c.parameters.gradient(stage.norm, 'gamma'),
-      dBeta: c.parameters.gradient(stage.norm, 'beta'),
-    });
-    this.gradients.add(stage.input, dz);
-    if (stage.residual !== null) this.gradients.add(stage.residual, masked);
   }
 
   private recordBias(stage: StageOf<'bias'>): void {

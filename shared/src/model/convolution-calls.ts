@@ -17,9 +17,11 @@ import {
   winogradFilterBytes,
   winogradPackedBytes,
   winogradScratchBytes,
+  winogradSumsBytes,
+  winogradTilesOfImage,
 } from '../kernels/winograd.ts';
 import { type Compilation, imageCount, type Value } from './compilation.ts';
-import type { Operand } from './image-runs.ts';
+import type { ImageRange, Operand } from './image-runs.ts';
 import { entryOf } from './parameter-places.ts';
 import type { StageOf } from './stages.ts';
 import type { Pointer } from './tape.ts';
@@ -100,45 +102,59 @@ export function recordForwardConvolution(
     packTaps(c, placed, shape, packsWhole(IC, OC), (taps, reads) =>
       c.tape.prepare(...at, 'winogradPackForward', { ...taps, packed, IC, OC, stride }, reads),
     );
-    const scratch = c.tape.pooled('scratch', winogradScratchBytes(shape));
+    const scratch = { kept: null, bytesFor: (N: number) => winogradScratchBytes({ ...shape, N }) };
     const all = { ...tensors, stride, pad, scratch };
-    c.runs.images('forward', stage.label, words, 'winogradForward', all, winogradFilterBytes(IC, OC));
+    const weightBytes = winogradFilterBytes(IC, OC);
+    c.runs.images('forward', stage.label, words, 'winogradForward', all, { weightBytes });
   } else {
     packTaps(c, placed, shape, false, (taps, reads) =>
       c.tape.prepare(...at, 'convPackForward', { ...taps, packed, KH, KW, IC, OC }, reads),
     );
     const all = { ...tensors, KH, KW, stride, pad };
-    c.runs.images('forward', stage.label, words, 'convForward', all, packedBytes);
+    c.runs.images('forward', stage.label, words, 'convForward', all, { weightBytes: packedBytes });
   }
 }
 
-/** Records backward-weights, which sums over all images and so stands outside of runs. */
+/** Tiles that are worth another pass over the sums of Winograd's backward-weights. */
+const leastTiles = 48;
+
+/** Records backward-weights, whose sums go on from one range of images to the next. */
 export function recordBackwardWeights(c: Compilation, placed: PlacedConvolution, dy: OutputGradient): void {
   const { stage, x } = placed;
   const shape = shapeOf(c, placed);
-  const { N, H, W, IC, OC, KH, KW, stride, pad } = shape;
+  const { H, W, IC, OC, KH, KW, stride, pad } = shape;
   const dw = c.parameters.gradient(stage.layer.name, 'weight');
   const tensors = {
-    x: x.buffer,
+    x,
     xHalo: x.halo,
-    dy: dy.buffer,
+    dy,
     dyHalo: dy.halo,
     dw,
-    N,
+    N: imageCount,
     H,
     W,
     IC,
     OC,
     stride,
     pad,
+    accumulate: ({ from }: ImageRange) => Number(from > 0),
   };
   const at = ['backward', stage.label, weightsInWords(shape)] as const;
   if (isWinograd(c, shape, 'backwardWeights')) {
-    const scratch = c.tape.pooled('scratch', winogradBackwardWeightsScratchBytes(shape));
-    c.runs.defer(...at, 'winogradBackwardWeights', { ...tensors, scratch });
+    const bytesFor = (N: number) => winogradBackwardWeightsScratchBytes({ ...shape, N }, N < c.n);
+    const sums = {
+      kept: c.tape.pooled(`${stage.layer.name}:sums`, 0),
+      bytesFor: (N: number) => winogradSumsBytes({ ...shape, N }, N < c.n),
+    };
+    const finish = ({ from, count }: ImageRange) => Number(from + count === c.n);
+    const least = Math.ceil(leastTiles / winogradTilesOfImage(shape));
+    const weightBytes = winogradFilterBytes(IC, OC);
+    const all = { ...tensors, finish, sums, scratch: { kept: null, bytesFor } };
+    c.runs.images(...at, 'winogradBackwardWeights', all, { weightBytes, least, last: true });
   } else {
-    const scratch = c.tape.pooled('scratch', convBackwardWeightsScratchBytes(shape));
-    c.runs.defer(...at, 'convBackwardWeights', { ...tensors, KH, KW, scratch });
+    const bytesFor = (N: number) => convBackwardWeightsScratchBytes({ ...shape, N });
+    const all = { ...tensors, KH, KW, scratch: { kept: null, bytesFor } };
+    c.runs.images(...at, 'convBackwardWeights', all, { weightBytes: 4 * KH * KW * IC * OC, last: true });
   }
 }
 
@@ -164,15 +180,18 @@ export function recordBackwardData(
     packTaps(c, placed, shape, packsWhole(IC, OC), (taps, reads) =>
       c.tape.prepare(...at, 'winogradPackBackwardData', { ...taps, packed, IC, OC, stride }, reads),
     );
-    const scratch = c.tape.pooled('scratch', winogradBackwardDataScratchBytes(shape));
+    const scratch = {
+      kept: null,
+      bytesFor: (N: number) => winogradBackwardDataScratchBytes({ ...shape, N }),
+    };
     const all = { ...tensors, scratch };
-    const filterBytes = winogradFilterBytes(OC, IC);
-    c.runs.images('backward', stage.label, words, 'winogradBackwardData', all, filterBytes);
+    const weightBytes = winogradFilterBytes(OC, IC);
+    c.runs.images('backward', stage.label, words, 'winogradBackwardData', all, { weightBytes });
   } else {
     packTaps(c, placed, shape, false, (taps, reads) =>
       c.tape.prepare(...at, 'convPackBackwardData', { ...taps, packed, KH, KW, IC, OC, stride, pad }, reads),
     );
     const all = { ...tensors, KH, KW };
-    c.runs.images('backward', stage.label, words, 'convBackwardData', all, packedBytes);
+    c.runs.images('backward', stage.label, words, 'convBackwardData', all, { weightBytes: packedBytes });
   }
 }

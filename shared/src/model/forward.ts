@@ -1,21 +1,10 @@
 /** The forward half of the compiler: one or a few kernel calls for each stage, then the loss. */
 import { activationBytes, channelStride } from '../kernels/kernel.ts';
 import { matmulScratchBytes } from '../kernels/matmul.ts';
-import {
-  allocate,
-  batchInWords,
-  type Compilation,
-  dimensions,
-  normalisedPixelsOf,
-  perChannelBytes,
-  pixelsOf,
-  valueOf,
-  withoutHalo,
-} from './compilation.ts';
+import { recordNorm } from './batch-norm-calls.ts';
+import { allocate, batchInWords, type Compilation, dimensions, valueOf, withoutHalo } from './compilation.ts';
 import { recordForwardConvolution } from './convolution-calls.ts';
-import type { ImageRange } from './image-runs.ts';
 import { type Stage, type StageOf, shapeOf } from './stages.ts';
-import type { Buffer } from './tape.ts';
 
 /** Records the forward calls of every stage, and the loss on the last one's value. */
 export function recordForward(c: Compilation): void {
@@ -31,7 +20,7 @@ function recordStage(c: Compilation, stage: Stage): void {
     case 'dense':
       return recordDense(c, stage);
     case 'batch-norm':
-      return recordBatchNorm(c, stage);
+      return recordNorm(c, stage);
     default:
       return recordPass(c, stage);
   }
@@ -70,78 +59,6 @@ function recordDense(c: Compilation, stage: StageOf<'dense'>): void {
     accumulate: 0,
     scratch: c.tape.pooled('scratch', matmulScratchBytes(c.n, units, inputs)),
   });
-}
-
-function recordBatchNorm(c: Compilation, stage: StageOf<'batch-norm'>): void {
-  const z = withoutHalo(c, stage.input);
-  const y = allocate(c, stage.output);
-  const shape = shapeOf(c.shapes, stage.input);
-  const { channels } = shape;
-  const words = batchInWords(c, shape);
-  const coefficients = c.tape.pooled(`${stage.norm}:coefficients`, perChannelBytes(channels).coefficients);
-  const gamma = c.parameters.value(stage.norm, 'gamma');
-  const beta = c.parameters.value(stage.norm, 'beta');
-  const epsilon = c.options.batchNormEpsilon;
-  if (c.mode === 'train') {
-    const pixels = pixelsOf(c, shape);
-    const moments = momentsOf(c, stage.norm);
-    const area = shape.height * shape.width;
-    c.runs.images('forward', stage.label, words, 'batchNormMoments', {
-      // The deviations are taken from the shard's first pixel, so every range sees the tensor from its start.
-      z: { ...z, whole: true },
-      from: ({ from }: ImageRange) => from * area,
-      pixels: ({ count }: ImageRange) => count * area,
-      total: pixels,
-      C: channels,
-      moments,
-    });
-    const { sync } = c.fixed;
-    if (sync) {
-      // The whole shard's moments have to be complete, and then the whole batch's.
-      c.runs.flush();
-      c.tape.cut();
-    }
-    c.runs.whole('forward', stage.label, `${channels}`, 'batchNormCoefficients', {
-      moments: sync ? momentsOf(c, stage.norm, sync.batchMoments) : moments,
-      pixels: normalisedPixelsOf(c, shape),
-      gamma,
-      beta,
-      epsilon,
-      C: channels,
-      coefficients,
-    });
-  } else {
-    const mean = c.parameters.value(stage.norm, 'running-mean');
-    const variance = c.parameters.value(stage.norm, 'running-variance');
-    c.runs.whole('forward', stage.label, `${channels}`, 'batchNormRunningCoefficients', {
-      runningMean: mean,
-      runningVariance: variance,
-      gamma,
-      beta,
-      epsilon,
-      C: channels,
-      coefficients,
-    });
-  }
-  c.norms.set(stage.norm, { coefficients });
-  const residual = stage.residual === null ? null : valueOf(c, stage.residual);
-  c.runs.images('forward', stage.label, words, 'batchNormApply', {
-    z,
-    coefficients,
-    residual: residual ?? 0,
-    residualHalo: residual?.halo ?? 0,
-    y,
-    yHalo: y.halo,
-    ...dimensions(shape),
-    relu: Number(stage.relu),
-  });
-}
-
-/** Where a batch-norm's moments or sums lie in a region: float64 pairs, layers one behind the other. */
-export function momentsOf(c: Compilation, norm: string, region: Buffer = c.fixed.moments) {
-  const found = c.layout.batchNorms.find(({ layer }) => layer === norm);
-  if (!found) throw new Error(`no batch-norm ${norm}`);
-  return region.at(16 * found.channel);
 }
 
 /** The stages that are a single call. */

@@ -107,6 +107,11 @@ export class GradientTerms {
     this.holders.set(buffer, (this.holders.get(buffer) ?? 0) - 1);
   }
 
+  /** The stage that gives a value, if only one reads it. */
+  onlyFrom(name: string): Stage | null {
+    return this.readers.get(name) === 1 ? (this.producers.get(name) ?? null) : null;
+  }
+
   /** The halo in which a stage should write the gradient of its input: 0 when others add to it. */
   haloFor(name: string): number {
     const producer = this.producers.get(name);

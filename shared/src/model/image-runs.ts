@@ -6,7 +6,7 @@
  * How many images go together follows from the shapes alone, so the bits do not depend on the machine.
  */
 import type { KernelArguments, KernelName } from '../kernels/table.ts';
-import type { Argument, Buffer, Section, Tape } from './tape.ts';
+import type { Argument, Buffer, Run, Section, Tape } from './tape.ts';
 
 /** Images `from` .. `from + count` of the shard. */
 export interface ImageRange {
@@ -23,15 +23,32 @@ export interface Operand {
   readonly whole?: boolean;
 }
 
+/** Scratch of a call, or what it keeps from one range to the next: the more images at a time, the more bytes. */
+export interface Workspace {
+  /** null: scratch, which the calls of a run share, for what is hot in the cache is best written over. */
+  readonly kept: Buffer | null;
+  readonly bytesFor: (images: number) => number;
+}
+
 /** An argument that may depend on the range. */
-type RangeArgument = Argument | Operand | ((range: ImageRange) => number);
+type RangeArgument = Argument | Operand | Workspace | ((range: ImageRange) => number);
 
 type RangeArguments<K extends KernelName> = { readonly [Name in keyof KernelArguments<K>]: RangeArgument };
 
-interface RangeCall {
+/** What else there is to say of a call in a run. */
+interface RangeCallOptions {
+  /** Bytes of weights, or of sums over weights, that every range goes through. */
+  readonly weightBytes?: number;
+  /** Images that have to go together to be worth the call. */
+  readonly least?: number;
+  /** Behind the run's other calls: it reads what they have read already, in an order that no cache foresees. */
+  readonly last?: boolean;
+}
+
+interface RangeCall extends Required<RangeCallOptions> {
   readonly operands: readonly Operand[];
-  readonly weightBytes: number;
-  readonly emit: (range: ImageRange) => void;
+  readonly workspaces: readonly Workspace[];
+  readonly emit: (range: ImageRange, run: Run, scratch: Buffer) => void;
 }
 
 /** What a run should keep in the second-level cache of one core. */
@@ -43,10 +60,11 @@ export const runBytes = 640 * 1024;
  * @param imageBytes bytes of one image over all activations of the run
  * @param weightBytes bytes of weights that are read, or transformed, again for every range: when they outweigh the activations,
  *   all images go together
+ * @param least images that have to go together to be worth their calls
  */
-export function imagesTogether(n: number, imageBytes: number, weightBytes: number): number {
+export function imagesTogether(n: number, imageBytes: number, weightBytes: number, least = 1): number {
   if (weightBytes > (n * imageBytes) / 4) return n;
-  const fit = Math.max(1, Math.floor(runBytes / imageBytes));
+  const fit = Math.max(least, Math.floor(runBytes / imageBytes));
   // As even as whole images allow.
   return Math.ceil(n / Math.ceil(n / fit));
 }
@@ -55,7 +73,6 @@ export class ImageRuns {
   private readonly tape: Tape;
   private readonly n: number;
   private calls: RangeCall[] = [];
-  private deferred: (() => void)[] = [];
 
   /** @param n images of the shard */
   constructor(tape: Tape, n: number) {
@@ -70,15 +87,16 @@ export class ImageRuns {
     shapes: string,
     kernel: K,
     named: RangeArguments<K>,
-    weightBytes = 0,
+    { weightBytes = 0, least = 1, last = false }: RangeCallOptions = {},
   ): void {
     const all = Object.entries(named) as [string, RangeArgument][];
     const operands = all.flatMap(([, argument]) => (isOperand(argument) ? [argument] : []));
-    const emit = (range: ImageRange): void => {
-      const placed = all.map(([name, argument]) => [name, inRange(argument, range)]);
-      this.tape.emit(section, layer, shapes, kernel, Object.fromEntries(placed));
+    const workspaces = all.flatMap(([, argument]) => (isWorkspace(argument) ? [argument] : []));
+    const emit = (range: ImageRange, run: Run, scratch: Buffer): void => {
+      const placed = all.map(([name, argument]) => [name, inRange(argument, range, scratch)]);
+      this.tape.emit(section, layer, shapes, kernel, Object.fromEntries(placed), run);
     };
-    this.calls.push({ operands, weightBytes, emit });
+    this.calls.push({ operands, workspaces, weightBytes, least, last, emit });
   }
 
   /** Ends the run and records a call for all images at once. */
@@ -93,43 +111,43 @@ export class ImageRuns {
     this.tape.emit(section, layer, shapes, kernel, named);
   }
 
-  /** A call for all images at once that need not come before the calls of the run that are still to be added. */
-  defer<K extends KernelName>(
-    section: Section,
-    layer: string,
-    shapes: string,
-    kernel: K,
-    named: { readonly [Name in keyof KernelArguments<K>]: Argument },
-  ): void {
-    this.deferred.push(() => this.tape.emit(section, layer, shapes, kernel, named));
-  }
-
-  /** Ends the run: records its calls range by range, then what was deferred. */
+  /** Ends the run: records its calls range by range. */
   flush(): void {
-    const { calls, deferred } = this;
+    const calls = [...this.calls.filter(({ last }) => !last), ...this.calls.filter(({ last }) => last)];
     this.calls = [];
-    this.deferred = [];
     const touched = new Map<Buffer, number>();
     for (const { buffer, imageBytes } of calls.flatMap((call) => call.operands))
       touched.set(buffer, imageBytes);
     const imageBytes = [...touched.values()].reduce((a, b) => a + b, 0);
     const weightBytes = calls.reduce((sum, call) => sum + call.weightBytes, 0);
     // A single call gains nothing from being cut.
-    const together = calls.length < 2 ? this.n : imagesTogether(this.n, imageBytes, weightBytes);
+    const least = Math.max(1, ...calls.map((call) => call.least));
+    const together = calls.length < 2 ? this.n : imagesTogether(this.n, imageBytes, weightBytes, least);
+    const scratch = this.tape.pooled('scratch', 0);
+    for (const { kept, bytesFor } of calls.flatMap(({ workspaces }) => workspaces)) {
+      const buffer = kept ?? scratch;
+      buffer.bytes = Math.max(buffer.bytes, bytesFor(together));
+    }
+    const run = { together };
     for (let from = 0; from < this.n; from += together) {
       const range = { from, count: Math.min(together, this.n - from) };
-      for (const call of calls) call.emit(range);
+      for (const call of calls) call.emit(range, run, scratch);
     }
-    for (const emit of deferred) emit();
   }
+}
+
+function isWorkspace(argument: RangeArgument): argument is Workspace {
+  return typeof argument === 'object' && 'bytesFor' in argument;
 }
 
 function isOperand(argument: RangeArgument): argument is Operand {
   return typeof argument === 'object' && 'imageBytes' in argument;
 }
 
-function inRange(argument: RangeArgument, range: ImageRange): Argument {
+function inRange(argument: RangeArgument, range: ImageRange, scratch: Buffer): Argument {
   if (typeof argument === 'function') return argument(range);
+  if (isWorkspace(argument)) return argument.kept ?? scratch;
   if (!isOperand(argument)) return argument;
-  return argument.buffer.at(argument.whole ? 0 : range.from * argument.imageBytes);
+  const { buffer, imageBytes, whole } = argument;
+  return whole ? buffer.at(0) : { buffer, byteOffset: range.from * imageBytes, imageBytes };
 }

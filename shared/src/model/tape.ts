@@ -7,14 +7,24 @@ import { align, planMemory, wholePages } from './memory-plan.ts';
 import type { PlacedBuffer, Step } from './program.ts';
 import { cutIntoUnits, type FloatRange, type WeightUnit } from './weight-units.ts';
 
+/** Calls that a few images at a time go through; its identity tells it from others. */
+export interface Run {
+  /** Images of the longest range. */
+  readonly together: number;
+}
+
 /** A buffer of the arena; `place` is set for regions that are fixed in advance. */
 export class Buffer {
   readonly name: string;
-  /** Of weights that pass only known when the tape is finished. */
+  /** Of weights that pass, and of what only one run touches, only known when the tape is finished. */
   bytes: number;
   place: number | null;
   from = Number.POSITIVE_INFINITY;
   to = Number.NEGATIVE_INFINITY;
+  /** The run of all calls that touch it, each of them the images of its range only; null: there is none. */
+  run: Run | null | undefined;
+  /** Bytes of one image in it, where there is such a run. */
+  bytesOfImage = 0;
 
   constructor(name: string, bytes: number, place: number | null = null) {
     this.name = name;
@@ -31,6 +41,8 @@ export class Buffer {
 export interface Pointer {
   readonly buffer: Buffer;
   readonly byteOffset: number;
+  /** The pointer leads to the first image of a range, images having so many bytes. */
+  readonly imageBytes?: number;
 }
 
 /** What may stand for an argument before offsets are known. */
@@ -132,19 +144,26 @@ export class Tape {
     this.packing.push({ kernel, named, layer, shapes, ...reads });
   }
 
-  /** Records a call. Forward calls all come before backward ones: their number is the clock of the lifetimes. */
+  /**
+   * Records a call. Forward calls all come before backward ones: their number is the clock of the lifetimes.
+   *
+   * @param run of which it is a call for some images
+   */
   emit<K extends KernelName>(
     section: Section,
     layer: string,
     shapes: string,
     kernel: K,
     named: Pending<K>,
+    run: Run | null = null,
   ): void {
     if (section === 'forward' && this.sections.backward.length > 0) throw new Error('forward after backward');
     this.sections[section].push({ kernel, named, layer, shapes });
     const time = this.sections.forward.length + this.sections.backward.length - 1;
     for (const argument of Object.values(named) as Argument[]) {
-      if (typeof argument !== 'number') this.touch('buffer' in argument ? argument.buffer : argument, time);
+      if (typeof argument === 'number') continue;
+      const { buffer, imageBytes } = 'buffer' in argument ? argument : { buffer: argument, imageBytes: 0 };
+      this.touch(buffer, time, imageBytes ? run : null, imageBytes);
     }
   }
 
@@ -163,9 +182,11 @@ export class Tape {
     this.touch(buffer, Number.MAX_SAFE_INTEGER);
   }
 
-  private touch(buffer: Buffer, time: number): void {
+  private touch(buffer: Buffer, time: number, run: Run | null = null, imageBytes = 0): void {
     buffer.from = Math.min(buffer.from, time);
     buffer.to = Math.max(buffer.to, time);
+    buffer.run = buffer.run === undefined || buffer.run === run ? run : null;
+    buffer.bytesOfImage = imageBytes;
   }
 
   /**
@@ -185,6 +206,8 @@ export class Tape {
       this.weights.buffer.bytes = 4 * Math.max(0, ...ranges.map(({ from, to }) => to - from));
     }
     const used = this.pool.filter((buffer) => buffer.to >= buffer.from);
+    // What one range leaves in such a buffer nobody reads in the next one, which may overwrite it.
+    for (const buffer of used) if (buffer.run) buffer.bytes = buffer.run.together * buffer.bytesOfImage;
     const plan = planMemory(used);
     used.forEach((buffer, i) => void (buffer.place = pool + (plan.offsets[i] as number)));
     const finished = (section: Section): Step[] => this.sections[section].map((step) => placedStep(step));
@@ -237,7 +260,7 @@ function placedStep(
     if (typeof argument === 'number') return argument;
     const [buffer, delta] = 'buffer' in argument ? [argument.buffer, argument.byteOffset] : [argument, 0];
     if (buffer.place === null) throw new Error(`buffer ${buffer.name} has no place`);
-    return buffer.place + delta + (buffer === moved ? by : 0);
+    return buffer.place + (buffer.run ? 0 : delta) + (buffer === moved ? by : 0);
   };
   return { call: placedCall(kernel, named, resolve), layer, shapes };
 }

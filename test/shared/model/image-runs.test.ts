@@ -78,6 +78,35 @@ for (const kind of ['A', 'B'] as const) {
   });
 }
 
+const resnet20 = buildModel('resnet20', {
+  images: { height: 32, width: 32, channels: 3 },
+  classes: 10,
+  shortcut: 'A',
+});
+
+test('what only one run touches has room for the longest range; what others read has room for all', (t) => {
+  const { buffers } = compileProgram(resnet20, 'train', 16, options);
+  const kibibytes = (name: string) =>
+    buffers.filter((b) => b.name === name).map(({ bytes }) => bytes / 2 ** 10);
+  // Images of 34 x 34 pixels with 16 channels: three at a time forward, and again one at a time backward.
+  const image = (34 * 34 * 64) / 2 ** 10;
+  t.deepEqual(kibibytes('stage1.block1.1.relu'), [3 * image, image]);
+  t.deepEqual(kibibytes('stage1.block1.2.conv:gradient'), [image]);
+  // A residual, and the input of the next block.
+  t.deepEqual(kibibytes('stage1.block1.out'), [16 * image]);
+  // Normalised when all images are there.
+  t.deepEqual(kibibytes('stage1.block1.1.conv'), [16 * 64]);
+});
+
+test('the outputs of norms without a residual are computed again backward, if one convolution reads them', (t) => {
+  const { backward } = compileProgram(resnet20, 'train', 16, options);
+  const again = backward.filter(({ call }) => call.kernel === 'batchNormApply').map(({ layer }) => layer);
+  const first = [1, 2, 3].flatMap((stage) =>
+    [1, 2, 3].map((block) => `stage${stage}.block${block}.1.norm + relu`),
+  );
+  t.deepEqual([...new Set(again)].toSorted(), first);
+});
+
 test('few channels on large images, in ranges of two and one: gradients are the derivatives', (t) => {
   // Values that stay in a run, are read after it, and are overwritten in it.
   const wide = model('wide', { height: 40, width: 40, channels: 2 }, 3, [

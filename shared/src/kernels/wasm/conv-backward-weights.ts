@@ -78,7 +78,7 @@ function weightTiles(
 }
 
 /**
- * dw [KH][KW][IC][OC] = gradient of the weights, summed over all N images; overwritten, not accumulated.
+ * dw [KH][KW][IC][OC] = gradient of the weights, summed over all N images, or += with `accumulate`.
  *
  * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad.
  * dy: [N][OH + 2 dyHalo][OW + 2 dyHalo][channelStride(OC)], dyHalo any.
@@ -86,7 +86,7 @@ function weightTiles(
  */
 export function convBackwardWeights(
   x: usize, xHalo: i32, dy: usize, dyHalo: i32, dw: usize,
-  N: i32, H: i32, W: i32, IC: i32, OC: i32, KH: i32, KW: i32, stride: i32, pad: i32, scratch: usize,
+  N: i32, H: i32, W: i32, IC: i32, OC: i32, KH: i32, KW: i32, stride: i32, pad: i32, accumulate: i32, scratch: usize,
 ): void {
   const OH = (H + 2 * pad - KH) / stride + 1;
   const OW = (W + 2 * pad - KW) / stride + 1;
@@ -97,7 +97,7 @@ export function convBackwardWeights(
   const dyRow = (OW + 2 * dyHalo) * dyPixel;
   const dyImage = (OH + 2 * dyHalo) * dyRow;
   const packed = scratch + TILE_BYTES;
-  if (N <= 0) memory.fill(dw, 0, 4 * KH * KW * IC * OC);
+  if (N <= 0 && !accumulate) memory.fill(dw, 0, 4 * KH * KW * IC * OC);
   const imagesAtOnce = max(1, BLOCK_PIXELS / (OH * OW));
   const rowsAtOnce = OH * OW <= BLOCK_PIXELS ? OH : max(1, BLOCK_PIXELS / OW);
   for (let n = 0; n < N; n += imagesAtOnce) {
@@ -114,7 +114,8 @@ export function convBackwardWeights(
           weightTiles(
             images, rows, OW, xBlock + (place / KW) * xRow + (place % KW) * xPixel,
             stride * xPixel, stride * (xRow - OW * xPixel), xImage - rows * stride * xRow,
-            panel, dw + 4 * (place * IC * OC + first), IC, OC, min(NR, OC - first), n + r > 0, scratch,
+            panel, dw + 4 * (place * IC * OC + first), IC, OC, min(NR, OC - first),
+            n + r + accumulate > 0, scratch,
           );
         }
       }

@@ -154,30 +154,33 @@ function weightsOfPanel(
 
 /**
  * dw [3][3][IC][OC] = gradient of the weights of a 3x3 convolution of stride 1 or 2, summed over all N images;
- * overwritten.
+ * overwritten. The sum may go on from call to call, in `sums`: `accumulate` in all but the first of them, `finish` in
+ * the last one, which writes dw.
  *
  * x: [N][H + 2 xHalo][W + 2 xHalo][channelStride(IC)], xHalo >= pad.
  * dy: [N][OH + 2 dyHalo][OW + 2 dyHalo][channelStride(OC)], dyHalo any.
- * scratch: `winogradBackwardWeightsScratchBytes(..)` bytes.
+ * sums: `winogradSumsBytes(..)` bytes: dU. scratch: `winogradBackwardWeightsScratchBytes(..)` bytes.
  */
 export function winogradBackwardWeights(
   x: usize, xHalo: i32, dy: usize, dyHalo: i32, dw: usize,
-  N: i32, H: i32, W: i32, IC: i32, OC: i32, stride: i32, pad: i32, scratch: usize,
+  N: i32, H: i32, W: i32, IC: i32, OC: i32, stride: i32, pad: i32, accumulate: i32, finish: i32,
+  sums: usize, scratch: usize,
 ): void {
   const OH = outputSize(H, stride, pad);
   const OW = outputSize(W, stride, pad);
   const tilesY = (OH + 3) >> 2;
   const tilesX = (OW + 3) >> 2;
   const tiles = N * tilesY * tilesX;
+  const alone = !accumulate && finish != 0;
   if (tiles <= 0) {
-    memory.fill(dw, 0, 4 * 9 * IC * OC);
+    if (alone) memory.fill(dw, 0, 4 * 9 * IC * OC);
     return;
   }
   const tiling = tilingOf(stride);
   const along = elementsAlong(tiling);
   const elements = along * along;
-  const block = tilesOfBlock(tiles, OC);
-  const single = block == tiles;
+  const block = alone ? tilesOfBlock(tiles, OC) : min(BLOCK, tiles);
+  const single = alone && block == tiles;
   const lanes = channelStride(IC);
   const vTile = tileBytes(IC);
   const vPlane = planeBytes(block * vTile);
@@ -185,23 +188,22 @@ export function winogradBackwardWeights(
   const group = single ? channelsAtOnce(tiles, lanes) : lanes;
   const duPlane = planeBytes(group * 4 * NR);
   const edge = scratch + TRANSFORM_BYTES;
-  const v = edge + edgeBytes(tiling, IC);
+  // Half-transformed weights, [6][3] matrices.
+  const half = edge + edgeBytes(tiling, IC);
+  const v = half + 3 * FILTERS_ALONG * duPlane;
   const p = v + elements * vPlane;
-  // Half-transformed weights, [6][3] matrices; behind them the [6] of one row of dU, or the [6][6] of all panels.
-  const half = p + elements * pPlane;
-  const allDu = half + 3 * FILTERS_ALONG * duPlane;
   const tap = 4 * IC * OC;
   for (let first = 0; first < tiles; first += block) {
     const count = min(block, tiles - first);
     transformInputs(tiling, x, xHalo, N, H, W, IC, pad, tilesY, tilesX, first, count, v, vPlane, edge, scratch);
-    let du = allDu;
+    let du = sums;
     for (let channel = 0; channel < OC; channel += NR) {
       const columns = min(NR, OC - channel);
       transformGradients(tiling, dy, dyHalo, N, OH, OW, OC, channel, first, count, p, pPlane, edge, scratch);
       if (!single) {
         for (let row = 0; row < along; row++) {
           const to = du + FILTERS_ALONG * min(row, LAST_FILTER) * duPlane;
-          rowProducts(tiling, row, count, v, vPlane, vTile, p, pPlane, to, duPlane, lanes, first > 0);
+          rowProducts(tiling, row, count, v, vPlane, vTile, p, pPlane, to, duPlane, lanes, first + accumulate > 0);
         }
         du += FILTERS * duPlane;
         continue;
@@ -210,18 +212,18 @@ export function winogradBackwardWeights(
         for (let row = 0; row < along; row++) {
           rowProducts(
             tiling, row, count, v + 4 * from, vPlane, vTile, p, pPlane,
-            allDu, duPlane, min(group, lanes - from), false,
+            sums, duPlane, min(group, lanes - from), false,
           );
           if (row >= LAST_FILTER && row < along - 1) continue;
-          transformRow(tiling, allDu, duPlane, min(group, IC - from), half + 3 * min(row, LAST_FILTER) * duPlane);
+          transformRow(tiling, sums, duPlane, min(group, IC - from), half + 3 * min(row, LAST_FILTER) * duPlane);
         }
         const to = dw + 4 * (from * OC + channel);
         weightsOfPanel(tiling, half, duPlane, to, tap, min(group, IC - from), OC, columns, edge);
       }
     }
   }
-  if (single) return;
-  let du = allDu;
+  if (single || !finish) return;
+  let du = sums;
   for (let channel = 0; channel < OC; channel += NR) {
     for (let row = 0; row < FILTERS_ALONG; row++) {
       transformRow(tiling, du + FILTERS_ALONG * row * duPlane, duPlane, IC, half + 3 * row * duPlane);
