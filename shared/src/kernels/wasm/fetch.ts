@@ -1,4 +1,4 @@
-// Bringing pixels near before a transform reads them.
+// Bringing pixels near before a transform reads or writes them.
 //
 // A transform reads its tile in pieces of 32 bytes: down a column, then the next column, then the next 8 channels. The
 // processor's prefetchers do not recognise that as a stream, so with many channels it would wait for one cache line

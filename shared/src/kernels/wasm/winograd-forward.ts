@@ -5,6 +5,7 @@
 // element, and at once y = A^T M A. So M is small, and V fits the second-level cache. One product element is summed
 // over the input channels in order, in one accumulator: the bits depend neither on the block nor on NR.
 import { correlate } from './correlation';
+import { TILES_AHEAD, fetchRows } from './fetch';
 import { zeroHalo } from './halo';
 import { NR, channelStride } from './lanes';
 import { productOfRows, productRows } from './product-tile';
@@ -59,6 +60,11 @@ function transformOutputs(
     const to = from + size * (ty * row + tx * pixel);
     const rows = min(size, H - size * ty);
     const across = min(size, W - size * tx);
+    if (i == 0 || tx % TILES_AHEAD == 0) {
+      // Lines are read before they are written in part, and y has not been touched since the last shard.
+      const ahead = min(TILES_AHEAD - tx % TILES_AHEAD, count - i);
+      fetchRows(to, rows, row, min(W - size * tx, size * ahead) * pixel, max(64, pixel), temporary);
+    }
     if (rows == size && across == size && (columns & 7) == 0) {
       transformOutput(tiling, m, plane, groups, to, row, pixel, temporary);
     } else {
