@@ -18,8 +18,8 @@ import { pairChunkCount } from './pair-states.ts';
 import { updateUnits } from './round-order.ts';
 import { chunkFloats, type StoreShape } from './store.ts';
 
-/** Images that one evaluation task takes: large enough to be fast, small enough for the arena. */
-export const evaluationShard = 100;
+/** Images that one evaluation task takes: few enough to stay in the caches and below a training shard in memory. */
+export const evaluationShard = 50;
 
 /** What a model must know of a data set. */
 export type ImagesOf = Pick<Dataset, 'height' | 'width' | 'channels' | 'classes'>;
