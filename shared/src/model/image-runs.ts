@@ -1,5 +1,5 @@
 /**
- * Runs of calls that treat every image alone. Between two batch-norm barriers (coefficients need the moments of
+ * Runs of calls that treat every image alone, or add it to a sum. Between two batch-norm barriers (coefficients need the moments of
  * the whole shard) nothing depends on other images, so a few images go through all calls of a run before the next
  * few do: what one call writes, the next one reads from the cache and not from memory.
  *
@@ -39,7 +39,7 @@ type RangeArguments<K extends KernelName> = { readonly [Name in keyof KernelArgu
 interface RangeCallOptions {
   /** Bytes of weights, or of sums over weights, that every range goes through. */
   readonly weightBytes?: number;
-  /** Images that have to go together to be worth the call. */
+  /** Images that should go together to be worth the call. */
   readonly least?: number;
   /** Behind the run's other calls: it reads what they have read already, in an order that no cache foresees. */
   readonly last?: boolean;
@@ -60,7 +60,7 @@ export const runBytes = 640 * 1024;
  * @param imageBytes bytes of one image over all activations of the run
  * @param weightBytes bytes of weights that are read, or transformed, again for every range: when they outweigh the activations,
  *   all images go together
- * @param least images that have to go together to be worth their calls
+ * @param least images that should go together whatever they take; at least half as many do
  */
 export function imagesTogether(n: number, imageBytes: number, weightBytes: number, least = 1): number {
   if (weightBytes > (n * imageBytes) / 4) return n;

@@ -33,8 +33,12 @@ test('a range has at least one image, ranges are even, and fit the cache when th
       fc.integer({ min: 1, max: 5000 }),
       fc.integer({ min: 4, max: 4 * runBytes }),
       fc.integer({ min: 0, max: 4 * runBytes }),
-      (n, imageBytes, weightBytes) => {
+      fc.integer({ min: 1, max: 20 }),
+      (n, imageBytes, weightBytes, least) => {
         const together = imagesTogether(n, imageBytes, weightBytes);
+        const wished = imagesTogether(n, imageBytes, weightBytes, least);
+        if (wished < together || wished > n || 2 * wished < Math.min(n, least)) return false;
+        if (least * imageBytes <= runBytes && wished !== together) return false;
         if (weightBytes > (n * imageBytes) / 4) return together === n;
         const ranges = Math.ceil(n / together);
         const last = n - (ranges - 1) * together;
