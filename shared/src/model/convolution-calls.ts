@@ -102,7 +102,7 @@ export function recordForwardConvolution(
     packTaps(c, placed, shape, packsWhole(IC, OC), (taps, reads) =>
       c.tape.prepare(...at, 'winogradPackForward', { ...taps, packed, IC, OC, stride }, reads),
     );
-    const scratch = { kept: null, bytesFor: (N: number) => winogradScratchBytes({ ...shape, N }) };
+    const scratch = { bytesFor: (N: number) => winogradScratchBytes({ ...shape, N }) };
     const all = { ...tensors, stride, pad, scratch };
     const weightBytes = winogradFilterBytes(IC, OC);
     c.runs.images('forward', stage.label, words, 'winogradForward', all, { weightBytes });
@@ -149,11 +149,11 @@ export function recordBackwardWeights(c: Compilation, placed: PlacedConvolution,
     const finish = ({ from, count }: ImageRange) => Number(from + count === c.n);
     const least = Math.ceil(leastTiles / winogradTilesOfImage(shape));
     const weightBytes = winogradFilterBytes(IC, OC);
-    const all = { ...tensors, finish, sums, scratch: { kept: null, bytesFor } };
+    const all = { ...tensors, finish, sums, scratch: { bytesFor } };
     c.runs.images(...at, 'winogradBackwardWeights', all, { weightBytes, least, last: true });
   } else {
     const bytesFor = (N: number) => convBackwardWeightsScratchBytes({ ...shape, N });
-    const all = { ...tensors, KH, KW, scratch: { kept: null, bytesFor } };
+    const all = { ...tensors, KH, KW, scratch: { bytesFor } };
     c.runs.images(...at, 'convBackwardWeights', all, { weightBytes: 4 * KH * KW * IC * OC, last: true });
   }
 }
@@ -181,7 +181,6 @@ export function recordBackwardData(
       c.tape.prepare(...at, 'winogradPackBackwardData', { ...taps, packed, IC, OC, stride }, reads),
     );
     const scratch = {
-      kept: null,
       bytesFor: (N: number) => winogradBackwardDataScratchBytes({ ...shape, N }),
     };
     const all = { ...tensors, scratch };

@@ -114,8 +114,8 @@ export class GradientTerms {
 
   /** The halo in which a stage should write the gradient of its input: 0 when others add to it. */
   haloFor(name: string): number {
-    const producer = this.producers.get(name);
-    return producer && this.readers.get(name) === 1 ? gradientHalo(this.c, producer) : 0;
+    const producer = this.onlyFrom(name);
+    return producer ? gradientHalo(this.c, producer) : 0;
   }
 
   /** The gradient of a value as exactly one term without halo. */

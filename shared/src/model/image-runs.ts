@@ -1,7 +1,7 @@
 /**
- * Runs of calls that treat every image alone, or add it to a sum. Between two batch-norm barriers (coefficients need the moments of
- * the whole shard) nothing depends on other images, so a few images go through all calls of a run before the next
- * few do: what one call writes, the next one reads from the cache and not from memory.
+ * Runs of calls that treat every image alone, or add it to a sum. Between two batch-norm barriers (coefficients need
+ * the moments of the whole shard) nothing depends on other images, so a few images go through all calls of a run before
+ * the next few do: what one call writes, the next one reads from the cache and not from memory.
  *
  * How many images go together follows from the shapes alone, so the bits do not depend on the machine.
  */
@@ -25,8 +25,8 @@ export interface Operand {
 
 /** Scratch of a call, or what it keeps from one range to the next: the more images at a time, the more bytes. */
 export interface Workspace {
-  /** null: scratch, which the calls of a run share, for what is hot in the cache is best written over. */
-  readonly kept: Buffer | null;
+  /** Absent: scratch, which the calls of a run share, for what is hot in the cache is best written over. */
+  readonly kept?: Buffer;
   readonly bytesFor: (images: number) => number;
 }
 
@@ -120,8 +120,8 @@ export class ImageRuns {
       touched.set(buffer, imageBytes);
     const imageBytes = [...touched.values()].reduce((a, b) => a + b, 0);
     const weightBytes = calls.reduce((sum, call) => sum + call.weightBytes, 0);
-    // A single call gains nothing from being cut.
     const least = Math.max(1, ...calls.map((call) => call.least));
+    // A single call gains nothing from being cut.
     const together = calls.length < 2 ? this.n : imagesTogether(this.n, imageBytes, weightBytes, least);
     const scratch = this.tape.pooled('scratch', 0);
     for (const { kept, bytesFor } of calls.flatMap(({ workspaces }) => workspaces)) {
