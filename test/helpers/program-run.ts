@@ -37,12 +37,16 @@ export function spoil(program: Program, build: BuildName, from: 'prepared' | 'po
 /** Called after each call of forward and backward. */
 export type AfterCall = (step: Step, arena: Arena) => void;
 
+/** Makes the calls of a shared run in place of the program's own. */
+export type RunSharing = (index: number, kernels: KernelInstance) => void;
+
 /** Loads, prepares and runs a program. */
 export function runProgram(
   program: Program,
   build: BuildName,
   input: ProgramInput,
   after: AfterCall | null = null,
+  share: RunSharing | null = null,
 ): FloatResult {
   const { arena, kernels } = bound.get(build) as { arena: Arena; kernels: KernelInstance };
   if (program.arenaBytes > arenaBytes) throw new Error(`${program.model.name} needs a larger arena`);
@@ -61,7 +65,9 @@ export function runProgram(
   }
   const passed = new Float32Array(program.mode === 'train' ? layout.parameterCount : 0);
   for (const [at, step] of [...program.forward, ...program.backward].entries()) {
-    execute([step], kernels);
+    const index = share === null ? -1 : program.sharedRuns.findIndex(({ from, to }) => from <= at && at < to);
+    if (index < 0) execute([step], kernels);
+    else if (program.sharedRuns[index]?.from === at) share?.(index, kernels);
     for (const { from, to, place, calls } of program.pieces) {
       if (program.forward.length + calls === at + 1) passed.set(arena.float32(place, to - from), from);
     }

@@ -17,7 +17,8 @@ import {
 import type { GradientTerms } from './gradient-terms.ts';
 import type { ImageRange } from './image-runs.ts';
 import { type StageOf, shapeOf } from './stages.ts';
-import type { Buffer, Pointer, Section } from './tape.ts';
+import type { Buffer, Pointer } from './buffer.ts';
+import type { Section } from './tape.ts';
 
 type NormStage = StageOf<'batch-norm'>;
 
@@ -64,7 +65,8 @@ function recordMoments(c: Compilation, stage: NormStage): Pointer {
   const shape = shapeOf(c.shapes, stage.input);
   const moments = momentsOf(c, stage.norm, c.fixed.moments);
   const area = shape.height * shape.width;
-  c.runs.images('forward', stage.label, batchInWords(c, shape), 'batchNormMoments', {
+  const words = batchInWords(c, shape);
+  const sum = {
     // The deviations are taken from the shard's first pixel, so every range sees the tensor from its start.
     z: { ...z, whole: true },
     from: ({ from }: ImageRange) => from * area,
@@ -72,7 +74,8 @@ function recordMoments(c: Compilation, stage: NormStage): Pointer {
     total: pixelsOf(c, shape),
     C: shape.channels,
     moments,
-  });
+  };
+  c.runs.images('forward', stage.label, words, 'batchNormMoments', sum, { adds: true });
   const { sync } = c.fixed;
   if (!sync) return moments;
   // The whole shard's moments have to be complete, and then the whole batch's.
@@ -123,7 +126,7 @@ export function recordNormBackward(c: Compilation, stage: NormStage, gradients: 
   const coefficients = coefficientsOf(c, stage);
   const words = batchInWords(c, shape);
   const size = dimensions(shape);
-  c.runs.images('backward', stage.label, words, 'batchNormBackwardReduce', {
+  const reduction = {
     g,
     g2: g2 ?? 0,
     // Only the mask is taken from it.
@@ -136,7 +139,8 @@ export function recordNormBackward(c: Compilation, stage: NormStage, gradients: 
     relu: Number(stage.relu),
     sums,
     accumulate: ({ from }: ImageRange) => Number(from > 0),
-  });
+  };
+  c.runs.images('backward', stage.label, words, 'batchNormBackwardReduce', reduction, { adds: true });
   // The sums over the whole shard have to be complete.
   c.runs.flush();
   if (sync) c.tape.cut();

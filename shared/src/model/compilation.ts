@@ -2,6 +2,7 @@
 import { LockstepError } from '../base/errors.ts';
 import { backwardDataHalo } from '../kernels/convolution-geometry.ts';
 import { activationBytes, channelStride } from '../kernels/kernel.ts';
+import type { Buffer } from './buffer.ts';
 import type { ImageRange, ImageRuns, Operand } from './image-runs.ts';
 import type { Layout } from './layout.ts';
 import type { ParameterPlaces } from './parameter-places.ts';
@@ -9,7 +10,7 @@ import type { ProgramMode } from './program.ts';
 import { inWords, type Shapes } from './shapes.ts';
 import { type ImageShape, imagesName, type Model } from './spec.ts';
 import { type Stage, shapeOf } from './stages.ts';
-import type { Buffer, Tape } from './tape.ts';
+import type { Tape } from './tape.ts';
 
 /** An activation: its buffer, its halo and the shape of one image. */
 export interface Value {

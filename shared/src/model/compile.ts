@@ -3,6 +3,7 @@ import { LockstepError } from '../base/errors.ts';
 import { firstFreeByte } from '../kernels/build-name.ts';
 import { activationBytes } from '../kernels/kernel.ts';
 import { recordBackward } from './backward.ts';
+import { Buffer } from './buffer.ts';
 import { allocate, type Compilation, type CompileOptions, findHalos } from './compilation.ts';
 import { recordForward } from './forward.ts';
 import { gradientOutlets } from './gradient-parts.ts';
@@ -15,7 +16,7 @@ import { inferShapes, refuseUnread } from './shapes.ts';
 import { imagesName, type Model } from './spec.ts';
 import { fuseLayers } from './stages.ts';
 import { syncPointOf } from './sync-points.ts';
-import { Buffer, Tape } from './tape.ts';
+import { Tape } from './tape.ts';
 
 /** wasm32 addresses end at 4 GiB; a shared memory has at most 65536 pages. */
 export const largestArenaBytes = 65536 * 65536;
@@ -133,7 +134,7 @@ function compile(model: Model, mode: ProgramMode, shardSize: number, options: Co
   if (mode === 'train') recordBackward(compilation);
   tape.touchAfterAll(input.predictions);
   const finished = tape.finish(fixed.end(), options.ownAt ?? null, options.sync?.shift);
-  const { prepare, forward, backward, own, pool, arenaBytes, buffers, cuts } = finished;
+  const { prepare, forward, backward, own, pool, arenaBytes, buffers, cuts, sharedRuns } = finished;
   const pieces = fixed.parameters.pieces(forward.length);
   const gradients = fixed.parameters.gradients?.place ?? null;
   return {
@@ -147,6 +148,7 @@ function compile(model: Model, mode: ProgramMode, shardSize: number, options: Co
     arenaBytes,
     buffers,
     ...(mode === 'train' ? gradientOutlets(layout, backward, gradients, pieces) : { parts: [], pieces }),
+    sharedRuns,
     points: cuts.map((calls, point) => ({ calls, ...syncPointOf(layout, point) })),
     regions: {
       weights: fixed.parameters.weights.place as number,

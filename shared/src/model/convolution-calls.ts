@@ -24,7 +24,7 @@ import { type Compilation, imageCount, type Value } from './compilation.ts';
 import type { ImageRange, Operand } from './image-runs.ts';
 import { entryOf } from './parameter-places.ts';
 import type { StageOf } from './stages.ts';
-import type { Pointer } from './tape.ts';
+import type { Pointer } from './buffer.ts';
 import { type FloatRange, unitFloats } from './weight-units.ts';
 
 /** A convolution in its place: its stage and the value it reads. */
@@ -150,11 +150,12 @@ export function recordBackwardWeights(c: Compilation, placed: PlacedConvolution,
     const least = Math.ceil(leastTiles / winogradTilesOfImage(shape));
     const weightBytes = winogradFilterBytes(IC, OC);
     const all = { ...tensors, finish, sums, scratch: { bytesFor } };
-    c.runs.images(...at, 'winogradBackwardWeights', all, { weightBytes, least, last: true });
+    c.runs.images(...at, 'winogradBackwardWeights', all, { weightBytes, least, adds: true, last: true });
   } else {
     const bytesFor = (N: number) => convBackwardWeightsScratchBytes({ ...shape, N });
     const all = { ...tensors, KH, KW, scratch: { bytesFor } };
-    c.runs.images(...at, 'convBackwardWeights', all, { weightBytes: 4 * KH * KW * IC * OC, last: true });
+    const weightBytes = 4 * KH * KW * IC * OC;
+    c.runs.images(...at, 'convBackwardWeights', all, { weightBytes, adds: true, last: true });
   }
 }
 

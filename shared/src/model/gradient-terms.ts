@@ -6,7 +6,7 @@ import { activationBytes } from '../kernels/kernel.ts';
 import { batchInWords, type Compilation, dimensions, gradientHalo, wantsGradient } from './compilation.ts';
 import type { ImageRange, Operand } from './image-runs.ts';
 import { type Stage, type StageOf, shapeOf } from './stages.ts';
-import type { Buffer } from './tape.ts';
+import type { Buffer } from './buffer.ts';
 
 /** A term of a gradient. Several values may share one buffer, which then must not be overwritten. */
 export interface Term extends Operand {

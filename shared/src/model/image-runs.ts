@@ -6,7 +6,9 @@
  * How many images go together follows from the shapes alone, so the bits do not depend on the machine.
  */
 import type { KernelArguments, KernelName } from '../kernels/table.ts';
-import type { Argument, Buffer, Run, Section, Tape } from './tape.ts';
+import type { Argument, Buffer } from './buffer.ts';
+import { type Run, type RunPlace, stripsOfRange } from './run-sharing.ts';
+import type { Section, Tape } from './tape.ts';
 
 /** Images `from` .. `from + count` of the shard. */
 export interface ImageRange {
@@ -41,6 +43,8 @@ interface RangeCallOptions {
   readonly weightBytes?: number;
   /** Images that should go together to be worth the call. */
   readonly least?: number;
+  /** It adds to a sum, which nothing else in the run reads: range after range. */
+  readonly adds?: boolean;
   /** Behind the run's other calls: it reads what they have read already, in an order that no cache foresees. */
   readonly last?: boolean;
 }
@@ -48,7 +52,7 @@ interface RangeCallOptions {
 interface RangeCall extends Required<RangeCallOptions> {
   readonly operands: readonly Operand[];
   readonly workspaces: readonly Workspace[];
-  readonly emit: (range: ImageRange, run: Run, scratch: Buffer) => void;
+  readonly emit: (range: ImageRange, place: RunPlace, scratch: Buffer) => void;
 }
 
 /** What a run should keep in the second-level cache of one core. */
@@ -87,16 +91,16 @@ export class ImageRuns {
     shapes: string,
     kernel: K,
     named: RangeArguments<K>,
-    { weightBytes = 0, least = 1, last = false }: RangeCallOptions = {},
+    { weightBytes = 0, least = 1, adds = false, last = false }: RangeCallOptions = {},
   ): void {
     const all = Object.entries(named) as [string, RangeArgument][];
     const operands = all.flatMap(([, argument]) => (isOperand(argument) ? [argument] : []));
     const workspaces = all.flatMap(([, argument]) => (isWorkspace(argument) ? [argument] : []));
-    const emit = (range: ImageRange, run: Run, scratch: Buffer): void => {
+    const emit = (range: ImageRange, place: RunPlace, scratch: Buffer): void => {
       const placed = all.map(([name, argument]) => [name, inRange(argument, range, scratch)]);
-      this.tape.emit(section, layer, shapes, kernel, Object.fromEntries(placed), run);
+      this.tape.emit(section, layer, shapes, kernel, Object.fromEntries(placed), place);
     };
-    this.calls.push({ operands, workspaces, weightBytes, least, last, emit });
+    this.calls.push({ operands, workspaces, weightBytes, least, adds, last, emit });
   }
 
   /** Ends the run and records a call for all images at once. */
@@ -113,7 +117,8 @@ export class ImageRuns {
 
   /** Ends the run: records its calls range by range. */
   flush(): void {
-    const calls = [...this.calls.filter(({ last }) => !last), ...this.calls.filter(({ last }) => last)];
+    const asked = this.calls;
+    const calls = [...asked.filter(({ last }) => !last), ...asked.filter(({ last }) => last)];
     this.calls = [];
     const touched = new Map<Buffer, number>();
     for (const { buffer, imageBytes } of calls.flatMap((call) => call.operands))
@@ -123,17 +128,35 @@ export class ImageRuns {
     const least = Math.max(1, ...calls.map((call) => call.least));
     // A single call gains nothing from being cut.
     const together = calls.length < 2 ? this.n : imagesTogether(this.n, imageBytes, weightBytes, least);
-    const scratch = this.tape.pooled('scratch', 0);
+    const scratch = this.tape.pooled('scratch', 0, true);
     for (const { kept, bytesFor } of calls.flatMap(({ workspaces }) => workspaces)) {
       const buffer = kept ?? scratch;
       buffer.bytes = Math.max(buffer.bytes, bytesFor(together));
     }
-    const run = { together };
-    for (let from = 0; from < this.n; from += together) {
-      const range = { from, count: Math.min(together, this.n - from) };
-      for (const call of calls) call.emit(range, run, scratch);
+    const ranges = cut(this.n, together);
+    const run = { together, ranges: ranges.length };
+    for (const [at, range] of ranges.entries()) {
+      for (const call of calls) call.emit(range, placeOf(call, asked, run, at), scratch);
+    }
+    if (ranges.length > 1 || this.n < 2) return;
+    for (const [at, strip] of cut(this.n, Math.ceil(this.n / stripsOfRange)).entries()) {
+      for (const call of asked.filter(({ adds }) => !adds)) {
+        call.emit(strip, { ...placeOf(call, asked, run, at), isStrip: true }, scratch);
+      }
     }
   }
+}
+
+/** All images, so many at a time. */
+function cut(n: number, together: number): ImageRange[] {
+  return Array.from({ length: Math.ceil(n / together) }, (_, i) => ({
+    from: i * together,
+    count: Math.min(together, n - i * together),
+  }));
+}
+
+function placeOf(call: RangeCall, asked: readonly RangeCall[], run: Run, range: number): RunPlace {
+  return { run, call: asked.indexOf(call), range, adds: call.adds, isStrip: false };
 }
 
 function isWorkspace(argument: RangeArgument): argument is Workspace {

@@ -3,10 +3,11 @@
  * the weights are there only to be packed, and each group's gradient only until somebody has taken it over, in
  * memory that activations use before and after. Of a model with many weights that is a third of the arena.
  */
+import type { Buffer, Pointer } from './buffer.ts';
 import { gradientGroups } from './gradient-parts.ts';
 import type { Layout, LayoutEntry, ParameterRole, RunningRole } from './layout.ts';
 import type { Model } from './spec.ts';
-import { Buffer, type Pointer, type Tape } from './tape.ts';
+import type { Tape } from './tape.ts';
 
 type Entry = LayoutEntry<ParameterRole | RunningRole>;
 

@@ -6,6 +6,7 @@ import type { Call } from '../kernels/table.ts';
 import type { GradientPart } from './gradient-parts.ts';
 import type { GradientPiece } from './parameter-places.ts';
 import type { Layout } from './layout.ts';
+import type { SharedRun } from './run-sharing.ts';
 import type { Model } from './spec.ts';
 import type { WeightUnit } from './weight-units.ts';
 
@@ -101,6 +102,8 @@ export interface Program {
   readonly parts: readonly GradientPart[];
   /** All of the gradient, in the order in which it is to be taken over; no piece lies in two parts. */
   readonly pieces: readonly GradientPiece[];
+  /** Runs that several ranks may compute together, in the order of their calls. */
+  readonly sharedRuns: readonly SharedRun[];
   /** None unless the program was compiled for batch-norm mode `sync`. */
   readonly points: readonly SyncPoint[];
   /** Bytes of the arena that this program needs in all. */

@@ -3,50 +3,11 @@
  * known, the memory plan gives every buffer its offset, and the calls become numbers.
  */
 import { type Call, call, type KernelArguments, type KernelName } from '../kernels/table.ts';
+import { type Argument, Buffer } from './buffer.ts';
 import { align, planMemory, wholePages } from './memory-plan.ts';
 import type { PlacedBuffer, Step } from './program.ts';
+import { type RecordedCall, type Run, type RunPlace, type SharedRun, shareRun } from './run-sharing.ts';
 import { cutIntoUnits, type FloatRange, type WeightUnit } from './weight-units.ts';
-
-/** Calls that a few images at a time go through; its identity tells it from others. */
-export interface Run {
-  /** Images of the longest range. */
-  readonly together: number;
-}
-
-/** A buffer of the arena; `place` is set for regions that are fixed in advance. */
-export class Buffer {
-  readonly name: string;
-  /** Of weights that pass, and of what only one run touches, only known when the tape is finished. */
-  bytes: number;
-  place: number | null;
-  from = Number.POSITIVE_INFINITY;
-  to = Number.NEGATIVE_INFINITY;
-  /** The run of all calls that touch it, each of them the images of its range only; null: there is none. */
-  run: Run | null | undefined;
-  /** Bytes of one image in it, where there is such a run. */
-  bytesOfImage = 0;
-
-  constructor(name: string, bytes: number, place: number | null = null) {
-    this.name = name;
-    this.bytes = bytes;
-    this.place = place;
-  }
-
-  /** A pointer to `byteOffset` inside. */
-  at(byteOffset: number): Pointer {
-    return { buffer: this, byteOffset };
-  }
-}
-
-export interface Pointer {
-  readonly buffer: Buffer;
-  readonly byteOffset: number;
-  /** The pointer leads to the first image of a range, images having so many bytes. */
-  readonly imageBytes?: number;
-}
-
-/** What may stand for an argument before offsets are known. */
-export type Argument = number | Buffer | Pointer;
 
 type Pending<K extends KernelName> = { readonly [Name in keyof KernelArguments<K>]: Argument };
 
@@ -55,6 +16,8 @@ interface PendingStep {
   readonly named: Readonly<Record<string, Argument>>;
   readonly layer: string;
   readonly shapes: string;
+  /** Null: it belongs to no run. */
+  readonly place: RunPlace | null;
 }
 
 export type Section = 'forward' | 'backward';
@@ -74,6 +37,7 @@ export interface FinishedTape {
   readonly buffers: readonly PlacedBuffer[];
   /** Numbers of calls before cuts. */
   readonly cuts: readonly number[];
+  readonly sharedRuns: readonly SharedRun[];
 }
 
 export class Tape {
@@ -82,6 +46,10 @@ export class Tape {
   private readonly needed: FloatRange[] = [];
   private weights: { readonly buffer: Buffer; readonly passing: boolean } | null = null;
   private readonly cuts: number[] = [];
+  /** Calls for part of a range, for those that share it. */
+  private readonly strips: (PendingStep & { readonly place: RunPlace })[] = [];
+  /** The run that is being recorded, its first call's number, and what its calls touch. */
+  private run: { readonly of: Run; readonly from: number; readonly touched: Set<Buffer> } | null = null;
   private readonly pool: Buffer[] = [];
   /** Buffers of the prepared region: alive for good, placed one behind the other. */
   private readonly prepared: Buffer[] = [];
@@ -89,8 +57,8 @@ export class Tape {
   private readonly own: Buffer[] = [];
 
   /** A buffer that lives from its first to its last call and whose space is used again afterwards. */
-  pooled(name: string, bytes: number): Buffer {
-    const buffer = new Buffer(name, bytes);
+  pooled(name: string, bytes: number, isScratch = false): Buffer {
+    const buffer = new Buffer(name, bytes, null, isScratch);
     this.pool.push(buffer);
     return buffer;
   }
@@ -141,13 +109,13 @@ export class Tape {
     named: Pending<K>,
     reads: FloatRange,
   ): void {
-    this.packing.push({ kernel, named, layer, shapes, ...reads });
+    this.packing.push({ kernel, named, layer, shapes, place: null, ...reads });
   }
 
   /**
    * Records a call. Forward calls all come before backward ones: their number is the clock of the lifetimes.
    *
-   * @param run of which it is a call for some images
+   * @param place in a run, whose calls come one behind the other
    */
   emit<K extends KernelName>(
     section: Section,
@@ -155,15 +123,27 @@ export class Tape {
     shapes: string,
     kernel: K,
     named: Pending<K>,
-    run: Run | null = null,
+    place: RunPlace | null = null,
   ): void {
+    if (place?.isStrip) {
+      this.strips.push({ kernel, named, layer, shapes, place });
+      return;
+    }
     if (section === 'forward' && this.sections.backward.length > 0) throw new Error('forward after backward');
-    this.sections[section].push({ kernel, named, layer, shapes });
+    this.sections[section].push({ kernel, named, layer, shapes, place });
     const time = this.sections.forward.length + this.sections.backward.length - 1;
+    const run = place?.run ?? null;
+    if (this.run?.of !== run) this.run = run === null ? null : { of: run, from: time, touched: new Set() };
     for (const argument of Object.values(named) as Argument[]) {
       if (typeof argument === 'number') continue;
       const { buffer, imageBytes } = 'buffer' in argument ? argument : { buffer: argument, imageBytes: 0 };
       this.touch(buffer, time, imageBytes ? run : null, imageBytes);
+      this.run?.touched.add(buffer);
+    }
+    // Who shares a run makes its calls in another order: what any of them touches lives through all of it.
+    for (const buffer of this.run?.touched ?? []) {
+      buffer.from = Math.min(buffer.from, this.run?.from ?? time);
+      buffer.to = Math.max(buffer.to, time);
     }
   }
 
@@ -206,7 +186,6 @@ export class Tape {
       this.weights.buffer.bytes = 4 * Math.max(0, ...ranges.map(({ from, to }) => to - from));
     }
     const used = this.pool.filter((buffer) => buffer.to >= buffer.from);
-    // What one range leaves in such a buffer nobody reads in the next one, which may overwrite it.
     for (const buffer of used) if (buffer.run) buffer.bytes = buffer.run.together * buffer.bytesOfImage;
     const plan = planMemory(used);
     used.forEach((buffer, i) => void (buffer.place = pool + (plan.offsets[i] as number)));
@@ -226,7 +205,30 @@ export class Tape {
         to,
       })),
       cuts: this.cuts,
+      sharedRuns: this.shareRuns(own),
     };
+  }
+
+  /** @param own where what belongs to one rank begins */
+  private shareRuns(own: number): SharedRun[] {
+    const recorded = (step: PendingStep & { readonly place: RunPlace }): RecordedCall => ({
+      step: placedStep(step),
+      place: step.place,
+      moved: movedValues(step, own),
+    });
+    const strips = Map.groupBy(this.strips, ({ place }) => place.run);
+    const runs = new Map<Run, { from: number; calls: RecordedCall[] }>();
+    for (const [at, step] of [...this.sections.forward, ...this.sections.backward].entries()) {
+      const { place } = step;
+      if (place === null) continue;
+      const known = runs.get(place.run) ?? { from: at, calls: [] };
+      known.calls.push(recorded({ ...step, place }));
+      runs.set(place.run, known);
+    }
+    return [...runs].flatMap(([run, { from, calls }]) => {
+      const shared = shareRun(calls, (strips.get(run) ?? []).map(recorded), from);
+      return shared === null ? [] : [shared];
+    });
   }
 
   private unit({ from, to }: FloatRange): WeightUnit {
@@ -260,9 +262,20 @@ function placedStep(
     if (typeof argument === 'number') return argument;
     const [buffer, delta] = 'buffer' in argument ? [argument.buffer, argument.byteOffset] : [argument, 0];
     if (buffer.place === null) throw new Error(`buffer ${buffer.name} has no place`);
-    return buffer.place + (buffer.run ? 0 : delta) + (buffer === moved ? by : 0);
+    return buffer.place + (buffer.isOfOneRange ? 0 : delta) + (buffer === moved ? by : 0);
   };
   return { call: placedCall(kernel, named, resolve), layer, shapes };
+}
+
+/** Positions of the values that lead to what a shard has in its rank's own memory, from byte `own` on. */
+function movedValues({ kernel, named }: PendingStep, own: number): number[] {
+  const isMoved = (argument: Argument): boolean => {
+    if (typeof argument === 'number') return false;
+    const buffer = 'buffer' in argument ? argument.buffer : argument;
+    return !buffer.isScratch && !buffer.isOfOneRange && (buffer.place ?? 0) >= own;
+  };
+  const { values } = placedCall(kernel, named, (argument) => Number(isMoved(argument)));
+  return [...values.keys()].filter((at) => values[at] === 1);
 }
 
 function placedCall(

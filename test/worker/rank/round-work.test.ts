@@ -60,7 +60,7 @@ for (const step of [0, 2]) {
     const { store, layout, open, round } = await openStore();
     const board = open(step);
     const floats = layout.parameterCount;
-    t.deepEqual(round(step), { kind: 'round', rounds: 1, floats, packed: floats });
+    t.deepEqual(round(step), { kind: 'round', rounds: 1, floats, packed: floats, helped: 0 });
     t.true(board.isOver(step));
     t.is(board.notFinite, 0);
     const { shards } = planStep(recipe, dataset.train.count, step);

@@ -6,6 +6,7 @@
 import { LockstepError } from '@lockstep/shared/base/errors.ts';
 import { largestArenaBytes } from '@lockstep/shared/model/compile.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
+import { HelpBoard, helpWords } from './help-board.ts';
 import { PackingBoard, packingWords } from './packing-board.ts';
 
 /** What a run's programs need. */
@@ -23,6 +24,8 @@ export interface HallSeat {
   readonly memory: WebAssembly.Memory;
   /** Of the hall's packing board. */
   readonly words: SharedArrayBuffer;
+  /** Of its board of helpers. */
+  readonly helpWords: SharedArrayBuffer;
   /** Ranks that sit in the hall, and which of them this one is. */
   readonly seats: number;
   readonly seat: number;
@@ -75,7 +78,7 @@ export function memoryUse(space: RankSpace, ranks: number, storeBytes: number): 
 export class Halls {
   private readonly space: RankSpace;
   private readonly seats: number;
-  private readonly all: readonly { readonly memory: WebAssembly.Memory; readonly words: SharedArrayBuffer }[];
+  private readonly all: readonly Pick<HallSeat, 'memory' | 'words' | 'helpWords'>[];
 
   /** @throws LockstepError ARENA_TOO_LARGE when WebAssembly or the machine cannot give that much */
   constructor(space: RankSpace, ranks: number) {
@@ -85,6 +88,7 @@ export class Halls {
     this.all = Array.from({ length: halls }, () => ({
       memory: Arena.allocate(hallBytes).memory,
       words: new SharedArrayBuffer(4 * packingWords(seats, space.units)),
+      helpWords: new SharedArrayBuffer(4 * helpWords(seats)),
     }));
   }
 
@@ -98,9 +102,10 @@ export class Halls {
     return { ...hall, seats, seat, ownAt: sharedBytes + seat * ownBytes, ownBytes };
   }
 
-  /** The rank's thread has ended: what it held is free, and what it packed is anybody's. */
+  /** The rank's thread has ended: what it held is free, what it packed is anybody's, and runs that it shared are broken. */
   release(index: number): void {
-    const { words, seats, seat } = this.seat(index);
+    const { words, helpWords: help, seats, seat } = this.seat(index);
     new PackingBoard(words, seats, seat).release();
+    new HelpBoard(help, seats, seat).release();
   }
 }

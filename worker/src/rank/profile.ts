@@ -49,12 +49,17 @@ export class ProfileBook {
       const { call } = step;
       instance[call.kernel](...call.values);
       const after = performance.now();
-      const spent = this.steps.get(step) ?? { calls: 0, seconds: 0 };
-      spent.calls += 1;
-      spent.seconds += (after - before) / 1000;
-      this.steps.set(step, spent);
+      this.count(step, (after - before) / 1000);
       before = after;
     }
+  }
+
+  /** Writes down a call of a program. */
+  count(step: Step, seconds: number): void {
+    const spent = this.steps.get(step) ?? { calls: 0, seconds: 0 };
+    spent.calls += 1;
+    spent.seconds += seconds;
+    this.steps.set(step, spent);
   }
 
   /** Writes down what is no call of a program. @param bytes that it has moved, if somebody counts them */

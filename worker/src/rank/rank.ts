@@ -10,6 +10,7 @@ import type { HallSeat } from './hall.ts';
 import { PartProgress } from './part-progress.ts';
 import type { Profile } from './profile.ts';
 import { RoundWork } from './round-work.ts';
+import { SharedWork } from './shared-work.ts';
 import { SliceSums } from './slice-sums.ts';
 import type { StoreLayout } from './store.ts';
 import { SyncShards } from './sync-shards.ts';
@@ -45,15 +46,17 @@ export class Rank {
   private readonly bench: Workbench;
   private readonly sums: SliceSums;
   private readonly parts: PartProgress;
+  private readonly shared: SharedWork;
   private readonly sync: SyncShards;
   private readonly round: RoundWork;
 
   constructor(setup: RankSetup) {
     this.bench = new Workbench(setup);
     this.sums = new SliceSums(this.bench);
+    this.shared = new SharedWork(this.bench);
     this.parts = new PartProgress(this.bench, this.sums, (part) => this.round.passed(part));
     this.sync = new SyncShards(this.bench, this.parts);
-    this.round = new RoundWork(this.bench, this.sums, (task) => this.computeShard(task));
+    this.round = new RoundWork(this.bench, this.sums, this.shared, (task) => this.computeShard(task));
   }
 
   /** Does one task; throws what the kernels throw. */
@@ -119,6 +122,8 @@ export class Rank {
     bench.takeWeights(task.step, task.side, program);
     const report = this.execute(task, program, isRevoked, { loadSeconds: (loaded - begun) / 1000, started });
     bench.letGo();
+    // What a lost helper was at is not known; what has been handed over already was whole, and is not taken twice.
+    if (report === 'helper lost') return this.computeShard(task);
     return report ?? revoked;
   }
 
@@ -128,10 +133,10 @@ export class Rank {
     program: CutProgram,
     isRevoked: () => boolean,
     times: { readonly loadSeconds: number; readonly started: number },
-  ): ShardReport | null {
+  ): ShardReport | 'helper lost' | null {
     const { bench } = this;
     const { shard, samples } = task;
-    bench.execute(program.forward);
+    if (!this.shared.execute(program.forwardBlocks, program)) return 'helper lost';
     // Of the forward pass, and there before the last part is handed over: whoever sees that needs nothing else.
     this.putMoments(program, task);
     const [lossSum = Number.NaN, correct = 0] = bench.arena.float64(program.regions.totals, 2);
@@ -146,7 +151,7 @@ export class Rank {
     });
     for (const [at, stop] of program.stops.entries()) {
       if (isRevoked()) return null;
-      bench.execute(stop.steps);
+      if (!this.shared.execute(stop.blocks, program)) return 'helper lost';
       if (2 * at >= program.stops.length) bench.midway?.();
       this.parts.take(stop.pieces, shard, task.side);
       if (at === program.stops.length - 1) bench.store.putResult(result());

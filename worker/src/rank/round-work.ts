@@ -8,6 +8,7 @@ import { layOut } from '@lockstep/shared/model/layout.ts';
 import type { Side } from './control.ts';
 import { RoundBoard } from './round-board.ts';
 import { type RoundOrder, type TakenShard, type UpdateUnit, updateUnits } from './round-order.ts';
+import type { SharedWork } from './shared-work.ts';
 import type { SliceSums } from './slice-sums.ts';
 import { otherSide } from './store.ts';
 import type { RoundReport, RoundTask, ShardReport, ShardTask } from './tasks.ts';
@@ -27,15 +28,22 @@ interface Round extends Omit<RoundOrder, 'shards'> {
 export class RoundWork {
   private readonly bench: Workbench;
   private readonly sums: SliceSums;
+  private readonly shared: SharedWork;
   private readonly boards: readonly [RoundBoard, RoundBoard];
   private readonly units: readonly UpdateUnit[];
   private readonly compute: (task: ShardTask) => ShardReport;
   /** What the rank is at, for those that wait for its parts. */
   private at: { readonly round: Round; readonly taken: TakenShard } | null = null;
 
-  constructor(bench: Workbench, sums: SliceSums, compute: (task: ShardTask) => ShardReport) {
+  constructor(
+    bench: Workbench,
+    sums: SliceSums,
+    shared: SharedWork,
+    compute: (task: ShardTask) => ShardReport,
+  ) {
     this.bench = bench;
     this.sums = sums;
+    this.shared = shared;
     const { arena, layout } = bench.store;
     this.boards = [new RoundBoard(arena, layout, 0), new RoundBoard(arena, layout, 1)];
     this.units = updateUnits(gradientParts(layOut(bench.setup.model)));
@@ -46,11 +54,13 @@ export class RoundWork {
   run({ step, side, seat }: RoundTask): RoundReport {
     let [rounds, floats] = [0, 0];
     const packedBefore = this.bench.packed;
+    const helpedBefore = this.shared.helped;
     for (let round = this.enter(step, side, seat); round !== null; round = this.next(round)) {
       floats += this.takePart(round);
       rounds += 1;
     }
-    return { kind: 'round', rounds, floats, packed: this.bench.packed - packedBefore };
+    const packed = this.bench.packed - packedBefore;
+    return { kind: 'round', rounds, floats, packed, helped: this.shared.helped - helpedBefore };
   }
 
   /** A part of a shard lies in its slot: whoever came last of all shards wakes those that wait for it. */
@@ -83,11 +93,13 @@ export class RoundWork {
       if (this.computeNext(round)) continue;
       const updated = this.updateNext(round);
       floats += updated;
-      if (updated > 0) continue;
+      if (updated > 0 || this.shared.help()) continue;
+      if (this.shared.awaitNext(() => board.isOver(step))) continue;
       const isAwake = (): boolean =>
-        board.isOver(step) || board.hasWork(step, this.units) || control.isPaused;
+        board.isOver(step) || board.hasWork(step, this.units) || this.shared.isWanted() || control.isPaused;
       control.waitUntil(isAwake, longestSleep);
     }
+    this.shared.withdraw();
     return floats;
   }
 
@@ -96,6 +108,7 @@ export class RoundWork {
     const { board, step, side, epoch, seat } = round;
     const taken = board.takeShard(step, seat);
     if (taken === null) return false;
+    this.shared.withdraw();
     this.at = { round, taken };
     const { shard, samples } = taken;
     const report = this.compute({ kind: 'shard', step, side, epoch, shard, samples });

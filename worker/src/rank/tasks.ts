@@ -100,6 +100,8 @@ export interface RoundReport {
   readonly rounds: number;
   readonly floats: number;
   readonly packed: number;
+  /** Kernel calls that it made for shards of others. */
+  readonly helped: number;
 }
 
 /** Sum floats [from, to) of a subtree's slots into its outbox, in the recipe's wire type. */

@@ -5,6 +5,7 @@ import type { CompileOptions } from '@lockstep/shared/model/compilation.ts';
 import { compileProgram } from '@lockstep/shared/model/compile.ts';
 import type { GradientPiece } from '@lockstep/shared/model/parameter-places.ts';
 import type { Program, ProgramMode, Step } from '@lockstep/shared/model/program.ts';
+import type { SharedCall } from '@lockstep/shared/model/run-sharing.ts';
 import { placeWeights, type WeightUnit } from '@lockstep/shared/model/weight-units.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 import { normalisationTable } from '../data/augmentation.ts';
@@ -21,9 +22,16 @@ const weightsMilliseconds = 20_000;
 /** Where a program in mode `sync` lies in the arena, and for how large a batch. */
 export type SyncPlace = NonNullable<CompileOptions['sync']>;
 
+/** Calls, of one run where several ranks may make them together. */
+export interface Block {
+  readonly steps: readonly Step[];
+  /** Index among the program's shared runs. */
+  readonly run: number | null;
+}
+
 /** Calls, and what of the gradient is final behind them. */
 export interface Stop {
-  readonly steps: readonly Step[];
+  readonly blocks: readonly Block[];
   readonly pieces: readonly GradientPiece[];
   /** Numbers of parts that these pieces complete. */
   readonly parts: readonly number[];
@@ -31,6 +39,7 @@ export interface Stop {
 
 /** A program with its calls cut where something happens between them. */
 export interface CutProgram extends Program {
+  readonly forwardBlocks: readonly Block[];
   /** Mode `shard`: the calls of `backward` up to where something of the gradient is final. */
   readonly stops: readonly Stop[];
   /** Mode `sync`: forward ++ backward, cut at the points. */
@@ -71,6 +80,16 @@ export class Workbench {
   execute(steps: readonly Step[]): void {
     if (this.setup.profiled) this.book.execute(steps, this.kernels);
     else execute(steps, this.kernels);
+  }
+
+  /** A call of a shared run. @param shift bytes from where this rank's own memory begins to where the shard's rank has its own */
+  executeShared({ step, moved }: SharedCall, shift: number): void {
+    const { kernel, values } = step.call;
+    const begun = performance.now();
+    const placed = shift === 0 ? values : values.slice();
+    if (shift !== 0) for (const at of moved) (placed as number[])[at] = (values[at] as number) + shift;
+    this.kernels[kernel](...placed);
+    if (this.setup.profiled) this.book.count(step, (performance.now() - begun) / 1000);
   }
 
   /** Writes the time since `begun` (milliseconds) into the profile. @param bytes that were moved, if they were counted */
@@ -166,16 +185,40 @@ export class Workbench {
 function cut(program: Program): CutProgram {
   const { forward, backward, parts, pieces, points } = program;
   const stops = [...new Set([...pieces, ...parts].map(({ calls }) => calls))].toSorted((a, b) => a - b);
-  const between = (steps: readonly Step[], ends: readonly number[]): Step[][] =>
-    ends.map((end, i) => steps.slice(i === 0 ? 0 : (ends[i - 1] as number), end));
   const all = [...forward, ...backward];
+  const between = (ends: readonly number[], first = 0): [number, number][] =>
+    ends.map((end, i) => [i === 0 ? first : (ends[i - 1] as number), end]);
+  const first = forward.length;
   return {
     ...program,
-    stops: between(backward, stops).map((steps, i) => ({
-      steps,
-      pieces: pieces.filter(({ calls }) => calls === stops[i]),
-      parts: [...parts.keys()].filter((part) => parts[part]?.calls === stops[i]),
+    forwardBlocks: blocksOf(program, all, 0, first),
+    stops: between(
+      stops.map((calls) => first + calls),
+      first,
+    ).map(([from, to]) => ({
+      blocks: blocksOf(program, all, from, to),
+      pieces: pieces.filter(({ calls }) => first + calls === to),
+      parts: [...parts.keys()].filter((part) => parts[part]?.calls === to - first),
     })),
-    segments: between(all, [...points.map(({ calls }) => calls), all.length]),
+    segments: between([...points.map(({ calls }) => calls), all.length]).map(([from, to]) =>
+      all.slice(from, to),
+    ),
   };
+}
+
+/** Calls [from, to), cut where a shared run that lies in them begins or ends. */
+function blocksOf({ sharedRuns }: Program, all: readonly Step[], from: number, to: number): Block[] {
+  const blocks: Block[] = [];
+  let at = from;
+  const upTo = (end: number, run: number | null): void => {
+    if (end > at) blocks.push({ steps: all.slice(at, end), run });
+    at = end;
+  };
+  for (const [index, run] of sharedRuns.entries()) {
+    if (run.from < from || run.to > to) continue;
+    upTo(run.from, null);
+    upTo(run.to, index);
+  }
+  upTo(to, null);
+  return blocks;
 }
