@@ -3,6 +3,7 @@ import { instantiateKernels } from '@lockstep/shared/kernels/instance.ts';
 import { kernels } from '@lockstep/shared/kernels/table.ts';
 import { Arena } from '@lockstep/shared/tensor/arena.ts';
 import {
+  bestRates,
   type Candidate,
   chooseKernels,
   decideForced,
@@ -59,6 +60,19 @@ test('a width that is asked for is taken when it runs and has the right bits', (
     t.throws(() => forcedWidth('512')),
     { code: 'USAGE', exitCode: 2 },
   );
+});
+
+test('a machine that is slow for a while does not change which product is faster', (t) => {
+  for (let slowFrom = 0; slowFrom < 120; slowFrom++) {
+    let time = 0;
+    const product = (milliseconds: number) => (): void => {
+      const isSlow = time >= slowFrom && time < slowFrom + 25;
+      time += isSlow ? 2 * milliseconds : milliseconds;
+    };
+    const [narrow = 0, wide = 0, none] = bestRates([product(0.12), product(0.09), null], () => time);
+    t.true(wide > 1.2 * narrow, `slow from ${slowFrom}: ${wide} and ${narrow}`);
+    t.is(none, 0);
+  }
 });
 
 test('on this machine: a build that has every kernel, and a fingerprint for each arithmetic', async (t) => {

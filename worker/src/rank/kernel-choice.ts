@@ -91,12 +91,13 @@ export async function chooseKernels(arithmetic: Arithmetic): Promise<KernelChoic
   const forced = forcedWidth(process.env[widthVariable]);
   const narrow = await tryBuild(arithmetic, 'narrow', forced !== 'narrow');
   const wide = forced === 'narrow' ? narrow : await tryBuild(arithmetic, 'wide', true);
-  const { width, reason } = forced
-    ? decideForced(forced, narrow.candidate, wide.candidate)
-    : decideWidth(narrow.candidate, wide.candidate);
-  const chosen = width === 'wide' ? wide : narrow;
-  const { fingerprint } = chosen.candidate;
-  if (width === null || fingerprint === null || !chosen.module) {
+  const rates = bestRates([narrow.multiply, wide.multiply]);
+  const candidates = [narrow, wide].map(({ found }, i) => ({ ...found, rate: rates[i] ?? 0 }));
+  const [first, second] = candidates as [Candidate, Candidate];
+  const { width, reason } = forced ? decideForced(forced, first, second) : decideWidth(first, second);
+  const { found, module } = width === 'wide' ? wide : narrow;
+  const { fingerprint } = found;
+  if (width === null || fingerprint === null || !module) {
     throw new LockstepError(
       'NUMERICS_UNSUPPORTED',
       `This machine cannot compute with arithmetic '${arithmetic}': ${reason}.`,
@@ -104,33 +105,43 @@ export async function chooseKernels(arithmetic: Arithmetic): Promise<KernelChoic
       { arithmetic },
     );
   }
-  return { build: `${arithmetic}-${width}`, module: chosen.module, fingerprint, reason };
+  return { build: `${arithmetic}-${width}`, module, fingerprint, reason };
+}
+
+/** A build, and a product to measure it by; null where it does not run. */
+interface Trial {
+  readonly found: Omit<Candidate, 'rate'>;
+  readonly module: WebAssembly.Module | null;
+  readonly multiply: (() => void) | null;
 }
 
 const size = 160;
+const warmMilliseconds = 40;
+const rounds = 16;
+const repeats = 4;
 
-async function tryBuild(
-  arithmetic: Arithmetic,
-  width: Width,
-  revectorize: boolean,
-): Promise<{ candidate: Candidate; module: WebAssembly.Module | null }> {
+async function tryBuild(arithmetic: Arithmetic, width: Width, revectorize: boolean): Promise<Trial> {
+  let module: WebAssembly.Module | null = null;
+  const failed = (trouble: string): Trial => ({
+    found: { width, fingerprint: null, trouble },
+    module,
+    multiply: null,
+  });
   try {
-    const module = await compileKernels(`${arithmetic}-${width}`, revectorize);
+    module = await compileKernels(`${arithmetic}-${width}`, revectorize);
     const arena = Arena.allocate(2 ** 22);
     const kernels = instantiateKernels(module, arena.memory);
     if (arithmetic === 'fma' && !isFused(arena, kernels)) {
-      const trouble = 'the processor multiplies and adds with two roundings';
-      return { candidate: { width, fingerprint: null, rate: 0, trouble }, module };
+      return failed('the processor multiplies and adds with two roundings');
     }
     const multiply = prepareProduct(arena, kernels);
     multiply();
     const product = arena.bytes.slice(places.c, places.c + 4 * size * size);
     const fingerprint = createHash('sha256').update(product).digest('hex');
-    return { candidate: { width, fingerprint, rate: measure(multiply), trouble: null }, module };
+    return { found: { width, fingerprint, trouble: null }, module, multiply };
   } catch (thrown) {
     if (thrown instanceof LockstepError) throw thrown;
-    const trouble = thrown instanceof Error ? thrown.message : String(thrown);
-    return { candidate: { width, fingerprint: null, rate: 0, trouble }, module: null };
+    return failed(thrown instanceof Error ? thrown.message : String(thrown));
   }
 }
 
@@ -169,17 +180,29 @@ function isFused(arena: Arena, kernels: KernelInstance): boolean {
   return arena.float32(c, 1)[0] === 2 ** -24;
 }
 
-/** GFLOP/s of the best of several rounds, after the compiler has had time to optimise. */
-function measure(multiply: () => void): number {
-  const rounds = 12;
-  const repeats = 4;
-  let best = Number.POSITIVE_INFINITY;
-  const warmUntil = performance.now() + 40;
-  while (performance.now() < warmUntil) multiply();
-  for (let round = 0; round < rounds; round++) {
-    const begun = performance.now();
-    for (let i = 0; i < repeats; i++) multiply();
-    best = Math.min(best, performance.now() - begun);
+/**
+ * GFLOP/s of each product, the best of several rounds, after the compiler has had time to optimise; 0 for what does not run.
+ * They take turns: what shares the core with us may make it half as fast for tenths of a second, and one after the other they
+ * would not be measured alike.
+ *
+ * @param now milliseconds
+ */
+export function bestRates(
+  products: readonly ((() => void) | null)[],
+  now: () => number = () => performance.now(),
+): number[] {
+  const best = products.map(() => Number.POSITIVE_INFINITY);
+  for (const multiply of products) {
+    const warmUntil = now() + warmMilliseconds;
+    while (multiply !== null && now() < warmUntil) multiply();
   }
-  return (2 * size ** 3 * repeats) / best / 1e6;
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, multiply] of products.entries()) {
+      if (multiply === null) continue;
+      const begun = now();
+      for (let repeat = 0; repeat < repeats; repeat++) multiply();
+      best[i] = Math.min(best[i] as number, now() - begun);
+    }
+  }
+  return best.map((milliseconds) => (2 * size ** 3 * repeats) / milliseconds / 1e6);
 }
