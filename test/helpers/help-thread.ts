@@ -9,7 +9,7 @@ import { type HelpWork, largestUnits, totalWords, unitsOf } from './help-thread-
 
 const work = workerData as HelpWork;
 const dice = new Dice(work.seed, work.seat);
-const board = new HelpBoard(work.words, work.seats, work.seat, 0.05);
+const board = new HelpBoard(work.words, work.seats, work.seat, work.seats);
 const numbers = new Int32Array(work.numbers);
 const totals = new Int32Array(work.totals);
 board.clear();
@@ -31,7 +31,7 @@ function takePart(open: OpenRun): boolean {
   const { desk, run } = open;
   const at = desk * (largestUnits + 1);
   // Helpers are few, and are to end as often.
-  const factor = desk === work.seat ? 1 : 50;
+  const factor = desk === work.seat ? 1 : 200;
   for (
     let unit = board.takeUnit(open, unitsOf(run));
     unit !== null;

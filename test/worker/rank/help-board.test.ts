@@ -4,17 +4,17 @@ import { HelpBoard, helpWords } from '@lockstep/worker/rank/help-board.ts';
 import test from 'ava';
 import { type HelpWork, largestUnits } from '../../helpers/help-thread-work.ts';
 
-function boards(seats: number): HelpBoard[] {
+function boards(seats: number, cores = 8): HelpBoard[] {
   const words = new SharedArrayBuffer(4 * helpWords(seats));
-  return Array.from({ length: seats }, (_, seat) => new HelpBoard(words, seats, seat));
+  return Array.from({ length: seats }, (_, seat) => new HelpBoard(words, seats, seat, cores));
 }
 
 test('two ranks share the units of a run, in order; then there is nothing to see', (t) => {
   const [a, b] = boards(2) as [HelpBoard, HelpBoard];
-  t.false(a.hasIdle());
+  t.is(a.wanted(), 0);
   t.is(b.look(), null);
   b.volunteer();
-  t.true(a.hasIdle());
+  t.is(a.wanted(), 1);
   const led = a.open(4, 16);
   // Nobody helps himself.
   t.is(a.look(), null);
@@ -23,7 +23,7 @@ test('two ranks share the units of a run, in order; then there is nothing to see
   t.like(seen, { desk: 0, run: 4, images: 16 });
   if (seen === null) return;
   b.enter(seen);
-  t.true(a.hasIdle());
+  t.is(a.wanted(), 1);
   t.deepEqual([a.takeUnit(led, 3), b.takeUnit(seen, 3), a.takeUnit(led, 3)], [0, 1, 2]);
   t.is(b.look(), null);
   t.deepEqual([a.takeUnit(led, 3), b.takeUnit(seen, 3)], [null, null]);
@@ -31,12 +31,15 @@ test('two ranks share the units of a run, in order; then there is nothing to see
   t.true(b.awaitTurn(seen, { counter: 5, count: 1 }));
   for (const one of [a, a, b]) one.finishUnit(led);
   t.true(a.awaitFinished(led, 3));
+  b.volunteer();
+  t.is(a.wanted(), 1);
   b.withdraw();
-  t.false(a.hasIdle());
+  t.is(a.wanted(), 0);
 });
 
 test('of an opening that is over nothing can be taken, also when the same run is open again', (t) => {
   const [a, b] = boards(2) as [HelpBoard, HelpBoard];
+  b.volunteer();
   a.open(4, 16);
   const seen = b.look();
   if (seen === null) return t.fail();
@@ -52,6 +55,23 @@ test('of an opening that is over nothing can be taken, also when the same run is
   t.true(a.awaitTurn(third, { counter: 0, count: 0 }));
 });
 
+test('nobody helps where every core has a rank that computes', (t) => {
+  const [a, b, c, d] = boards(4, 2) as [HelpBoard, HelpBoard, HelpBoard, HelpBoard];
+  a.open(1, 8);
+  for (const board of [c, d]) board.volunteer();
+  // b computes as well.
+  t.is(a.wanted(), 0);
+  t.is(c.look(), null);
+  b.volunteer();
+  t.is(a.wanted(), 1);
+  const seen = c.look();
+  if (seen === null) return t.fail();
+  c.enter(seen);
+  t.is(d.look(), null);
+  // One more for the leader whom c helps: itself.
+  t.is(a.wanted(), 1);
+});
+
 test('a helper that is lost breaks the run that it was at, and no other', (t) => {
   const [a, b, c] = boards(3) as [HelpBoard, HelpBoard, HelpBoard];
   const led = a.open(1, 8);
@@ -61,6 +81,7 @@ test('a helper that is lost breaks the run that it was at, and no other', (t) =>
   b.release();
   t.false(a.awaitTurn(led, { counter: 0, count: 1 }));
   t.false(a.awaitFinished(led, 2));
+  c.volunteer();
   t.is(c.look(), null);
   c.finishUnit(other);
   t.true(c.awaitFinished(other, 1));
@@ -78,7 +99,9 @@ test('a leader that is lost takes nobody with it; whoever sits there next waits 
   t.is(b.takeUnit(led, 2), 0);
   a.release();
   t.false(b.awaitTurn(led, { counter: 0, count: 1 }));
+  b.volunteer();
   t.is(b.look(), null);
+  b.enter(led);
   const { wait } = Atomics;
   let slept = 0;
   Atomics.wait = (() => {
@@ -121,6 +144,7 @@ test('whoever is interrupted by another opening takes a unit of the one it has s
   const outcomes = new Set<string>();
   for (let n = 1; n < 16; n++) {
     const [a, b] = boards(2) as [HelpBoard, HelpBoard];
+    b.volunteer();
     a.open(1, 8);
     const found = interrupted(
       n,
@@ -180,7 +204,7 @@ test('threads that lead and help at random: every run comes to what one rank get
 
 test('also when threads end wherever they are', async (t) => {
   t.timeout(120_000);
-  const { wrong, lost, broken } = await help(2, 5000, 0.0002);
+  const { wrong, lost, broken } = await help(2, 1500, 0.0002);
   t.is(wrong, 0);
   t.true(lost > 2 && broken > 0, `${lost} lost, ${broken} broken`);
   t.log(`${lost} threads were lost, ${broken} runs broken`);

@@ -1,4 +1,5 @@
 /** Ranks without a shard help those that have one: the bits of one rank, whoever helps and whoever is lost. */
+import { availableParallelism } from 'node:os';
 import { planStep } from '@lockstep/shared/plan/batch-plan.ts';
 import { parseRecipe, type Recipe } from '@lockstep/shared/recipe.ts';
 import type { RoundReport } from '@lockstep/worker/rank/tasks.ts';
@@ -37,7 +38,8 @@ for (const { shards, threads } of [
     const expected = await expectedWeights(recipe, 12);
     t.notThrows(() => sameWords(session.truth.weights(), expected, 'the weights'));
     await session.close();
-    t.true(helped > 0, 'nobody helped');
+    // With one core nobody would gain by it.
+    t.is(helped > 0, availableParallelism() > 1, `${helped} calls were made for others`);
     // In step 2 of an epoch there are 13 samples.
     t.is(planStep(recipe, dataset.train.count, 2).samples, 13);
   });
@@ -64,5 +66,5 @@ test('helpers and leaders that are lost in the middle of it: the weights of one 
   await session.close();
   t.true(lost.length >= 4, `${lost.length} ranks were lost`);
   // Who helped had no shard.
-  t.true(lost.includes(null), 'no helper was lost');
+  t.is(lost.includes(null), availableParallelism() > 1);
 });

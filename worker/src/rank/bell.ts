@@ -23,8 +23,12 @@ export function sleepUntil(
   }
 }
 
-/** Whoever sleeps there, or waits asynchronously, looks again. */
-export function ring(words: Int32Array<SharedArrayBuffer>, bell: number): void {
+/** Whoever sleeps there, or waits asynchronously, looks again. @param most that are woken */
+export function ring(
+  words: Int32Array<SharedArrayBuffer>,
+  bell: number,
+  most = Number.POSITIVE_INFINITY,
+): void {
   Atomics.add(words, bell, 1);
-  Atomics.notify(words, bell);
+  Atomics.notify(words, bell, most);
 }

@@ -191,9 +191,9 @@ export class StoreControl {
     return sleepUntil(this.words, rankBell, ready, milliseconds);
   }
 
-  /** Whatever ranks sleep for, they look whether it is there. */
-  wakeRanks(): void {
-    this.ring(rankBell);
+  /** Whatever ranks sleep for, they look whether it is there. @param most that are wanted */
+  wakeRanks(most?: number): void {
+    ring(this.words, rankBell, most);
   }
 
   /** Rank: something has changed that the main thread may be waiting for. */

@@ -5,6 +5,7 @@
  *
  * A thread may end anywhere. Then the run it was at is broken: its units are not to be trusted, and the shard is computed anew.
  */
+import { availableParallelism } from 'node:os';
 import { largestCounterCount, largestUnitCount, type Turn } from '@lockstep/shared/model/run-sharing.ts';
 
 /** Words of a desk: what is open and the next unit; units that are finished; which run, and of a shard of how many images. */
@@ -21,6 +22,11 @@ const closed = 2 ** unitBits - 1;
 
 /** Milliseconds after which a sleeper looks again: who is lost rings no bell. */
 const longestSleep = 1;
+/**
+ * Milliseconds that a rank looks at what it waits for before it sleeps: several calls of a kernel, and to be woken takes half of one.
+ * With more ranks than cores somebody else could use the core.
+ */
+const patience = { withACore: 0.3, crowded: 0.02 };
 /** Looks at a word for each look at the clock. */
 const looksAtATime = 100;
 
@@ -44,25 +50,26 @@ export class HelpBoard {
   private readonly words: Int32Array<SharedArrayBuffer>;
   private readonly seats: number;
   private readonly seat: number;
+  private readonly cores: number;
   private readonly patience: number;
 
-  /**
-   * @param seat who looks at it, of so many
-   * @param patience milliseconds that this rank looks at what it waits for before it sleeps
-   */
-  constructor(words: SharedArrayBuffer, seats: number, seat: number, patience = 0) {
+  /** @param seat who looks at it, of so many */
+  constructor(words: SharedArrayBuffer, seats: number, seat: number, cores = availableParallelism()) {
     this.words = new Int32Array(words);
     this.seats = seats;
     this.seat = seat;
-    this.patience = patience;
+    this.cores = cores;
+    this.patience = seats > cores ? patience.crowded : patience.withACore;
   }
 
-  /** Leader: whether somebody would help. */
-  hasIdle(): boolean {
+  /** Ranks that have nothing to do, or help this one already, as many of them as there are cores that nobody uses. */
+  wanted(): number {
+    let free = 0;
     for (let seat = 0; seat < this.seats; seat++) {
-      if (Atomics.load(this.words, seat) !== busy) return true;
+      const state = Atomics.load(this.words, seat);
+      if (state === idle || state === this.seat + 1) free += 1;
     }
-    return false;
+    return Math.min(free, this.cores - (this.seats - free));
   }
 
   /** Leader: opens a run. Nothing of an earlier one can be taken any more. */
@@ -80,8 +87,9 @@ export class HelpBoard {
     return { desk, opening, run, images };
   }
 
-  /** Helper: a run of somebody else's that has units left. */
+  /** Helper: a run of somebody else's that has units left, when there is a core for one more rank. */
   look(): OpenRun | null {
+    if (this.wanted() < 1) return null;
     for (let i = 1; i < this.seats; i++) {
       const desk = (this.seat + i) % this.seats;
       const at = this.deskWord(desk);
@@ -128,6 +136,13 @@ export class HelpBoard {
   /** Leader: waits until so many units are finished. @returns false when the run is broken */
   awaitFinished({ desk }: OpenRun, units: number): boolean {
     return this.awaitCount(desk, this.deskWord(desk) + finishedWord, units);
+  }
+
+  /** Waits for a run to be opened, which whoever leads one does in a moment. @returns whether it is, or `isOver` */
+  awaitRun(isOver: () => boolean): boolean {
+    const end = performance.now() + this.patience;
+    while (performance.now() < end) if (this.look() !== null || isOver()) return true;
+    return false;
   }
 
   /** This rank has nothing to do. */

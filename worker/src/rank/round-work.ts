@@ -94,7 +94,7 @@ export class RoundWork {
       const updated = this.updateNext(round);
       floats += updated;
       if (updated > 0 || this.shared.help()) continue;
-      if (this.shared.awaitNext(() => board.isOver(step))) continue;
+      if (this.shared.awaitRun(() => board.isOver(step))) continue;
       const isAwake = (): boolean =>
         board.isOver(step) || board.hasWork(step, this.units) || this.shared.isWanted() || control.isPaused;
       control.waitUntil(isAwake, longestSleep);

@@ -2,29 +2,20 @@
  * Work on one shard that several ranks share: at the end of a step, or when there are more ranks than shards, those that find none
  * left help with the runs of those that have one. Without them a rank makes its calls alone, in order.
  */
-import { availableParallelism } from 'node:os';
 import type { SharedUnit, Turn } from '@lockstep/shared/model/run-sharing.ts';
 import { HelpBoard, type OpenRun } from './help-board.ts';
 import type { Block, CutProgram, Workbench } from './workbench.ts';
-
-/**
- * Milliseconds that a rank looks at what it waits for before it sleeps: several calls of a kernel, and to be woken takes half of one.
- * With more ranks than cores somebody else could use the core.
- */
-const patience = { withACore: 0.3, crowded: 0.02 };
 
 export class SharedWork {
   /** Calls that this rank has made for shards of others. */
   helped = 0;
   private readonly bench: Workbench;
   private readonly board: HelpBoard;
-  private readonly patience: number;
 
   constructor(bench: Workbench) {
     const { helpWords, seats, seat } = bench.setup.hall;
     this.bench = bench;
-    this.patience = seats > availableParallelism() ? patience.crowded : patience.withACore;
-    this.board = new HelpBoard(helpWords, seats, seat, this.patience);
+    this.board = new HelpBoard(helpWords, seats, seat);
     // Somebody may still help whoever sat here before.
     this.board.clear();
   }
@@ -36,17 +27,19 @@ export class SharedWork {
    */
   execute(blocks: readonly Block[], program: CutProgram): boolean {
     for (const { steps, run } of blocks) {
-      if (run === null || !this.board.hasIdle()) this.bench.execute(steps);
-      else if (!this.lead(run, program)) return false;
+      const wanted = run === null ? 0 : this.board.wanted();
+      if (run === null || wanted < 1) this.bench.execute(steps);
+      else if (!this.lead(run, program, wanted)) return false;
     }
     return true;
   }
 
-  private lead(index: number, program: CutProgram): boolean {
+  /** @param wanted helpers */
+  private lead(index: number, program: CutProgram, wanted: number): boolean {
     const { board, bench } = this;
     const units = program.sharedRuns[index]?.units ?? [];
     const open = board.open(index, program.shardSize);
-    bench.store.control.wakeRanks();
+    bench.store.control.wakeRanks(Math.min(wanted, units.length - 1));
     const isWhole = this.work(open, units, 0);
     const begun = performance.now();
     if (isWhole && board.awaitFinished(open, units.length)) {
@@ -62,15 +55,9 @@ export class SharedWork {
     return this.board.look() !== null;
   }
 
-  /**
-   * Whoever leads a run opens the next one in a moment.
-   *
-   * @returns whether it is open now, or there is something else to do
-   */
-  awaitNext(isOver: () => boolean): boolean {
-    const end = performance.now() + this.patience;
-    while (performance.now() < end) if (this.isWanted() || isOver()) return true;
-    return false;
+  /** @returns whether a run is open after a moment, or `isOver` */
+  awaitRun(isOver: () => boolean): boolean {
+    return this.board.awaitRun(isOver);
   }
 
   /** A rank without a shard makes calls of somebody else's run. @returns false when there was none to help with */
