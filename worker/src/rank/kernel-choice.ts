@@ -193,8 +193,9 @@ export function bestRates(
 ): number[] {
   const best = products.map(() => Number.POSITIVE_INFINITY);
   for (const multiply of products) {
+    if (multiply === null) continue;
     const warmUntil = now() + warmMilliseconds;
-    while (multiply !== null && now() < warmUntil) multiply();
+    while (now() < warmUntil) multiply();
   }
   for (let round = 0; round < rounds; round++) {
     for (const [i, multiply] of products.entries()) {
