@@ -1,7 +1,7 @@
 /**
  * A rank's part in rounds: shards while there are any; then, while others still compute theirs, the update of those
- * parts of the gradient that have come from all shards. When all of a step is done the rank goes on with the next one
- * by itself, if that lies open already.
+ * parts of the gradient that have come from all shards, and else a share of what the others compute. When all of a step
+ * is done the rank goes on with the next one by itself, if that lies open already.
  */
 import { gradientParts } from '@lockstep/shared/model/gradient-parts.ts';
 import { layOut } from '@lockstep/shared/model/layout.ts';
