@@ -32,11 +32,7 @@ function takePart(open: OpenRun): boolean {
   const at = desk * (largestUnits + 1);
   // Helpers are few, and are to end as often.
   const factor = desk === work.seat ? 1 : 200;
-  for (
-    let unit = board.takeUnit(open, unitsOf(run));
-    unit !== null;
-    unit = board.takeUnit(open, unitsOf(run))
-  ) {
+  return board.workAll(open, unitsOf(run), (unit) => {
     risk(factor);
     compute();
     numbers[at + 1 + unit] = run;
@@ -47,9 +43,8 @@ function takePart(open: OpenRun): boolean {
     risk(factor);
     board.count(open, 0);
     risk(factor);
-    board.finishUnit(open);
-  }
-  return true;
+    return true;
+  });
 }
 
 const total = (name: keyof typeof totalWords): void => void Atomics.add(totals, totalWords[name], 1);

@@ -190,10 +190,11 @@ export class Tape {
     const plan = planMemory(used);
     used.forEach((buffer, i) => void (buffer.place = pool + (plan.offsets[i] as number)));
     const finished = (section: Section): Step[] => this.sections[section].map((step) => placedStep(step));
+    const [forward, backward] = [finished('forward'), finished('backward')];
     return {
       prepare: ranges.map((range) => this.unit(range)),
-      forward: finished('forward'),
-      backward: finished('backward'),
+      forward,
+      backward,
       own,
       pool,
       arenaBytes: wholePages(pool + plan.bytes),
@@ -205,28 +206,30 @@ export class Tape {
         to,
       })),
       cuts: this.cuts,
-      sharedRuns: this.shareRuns(own),
+      sharedRuns: this.shareRuns([...forward, ...backward], own),
     };
   }
 
-  /** @param own where what belongs to one rank begins */
-  private shareRuns(own: number): SharedRun[] {
-    const recorded = (step: PendingStep & { readonly place: RunPlace }): RecordedCall => ({
-      step: placedStep(step),
-      place: step.place,
-      moved: movedValues(step, own),
-    });
+  /** @param placed all calls, in order @param own where what belongs to one rank begins */
+  private shareRuns(placed: readonly Step[], own: number): SharedRun[] {
+    const pending = [...this.sections.forward, ...this.sections.backward];
     const strips = Map.groupBy(this.strips, ({ place }) => place.run);
     const runs = new Map<Run, { from: number; calls: RecordedCall[] }>();
-    for (const [at, step] of [...this.sections.forward, ...this.sections.backward].entries()) {
-      const { place } = step;
+    for (const [at, step] of placed.entries()) {
+      const recorded = pending[at] as PendingStep;
+      const { place } = recorded;
       if (place === null) continue;
       const known = runs.get(place.run) ?? { from: at, calls: [] };
-      known.calls.push(recorded({ ...step, place }));
+      known.calls.push({ step, place, moved: movedValues(recorded, own) });
       runs.set(place.run, known);
     }
     return [...runs].flatMap(([run, { from, calls }]) => {
-      const shared = shareRun(calls, (strips.get(run) ?? []).map(recorded), from);
+      const parts = (strips.get(run) ?? []).map((strip) => ({
+        step: placedStep(strip),
+        place: strip.place,
+        moved: movedValues(strip, own),
+      }));
+      const shared = shareRun(calls, parts, from);
       return shared === null ? [] : [shared];
     });
   }

@@ -1,8 +1,8 @@
 /** The board on which ranks help each other: nobody works on what is not open, and what is broken is known to be. */
-import { Worker } from 'node:worker_threads';
 import { HelpBoard, helpWords } from '@lockstep/worker/rank/help-board.ts';
 import test from 'ava';
 import { type HelpWork, largestUnits } from '../../helpers/help-thread-work.ts';
+import { liveAndDie } from '../../helpers/mortal-threads.ts';
 
 function boards(seats: number, cores = 8): HelpBoard[] {
   const words = new SharedArrayBuffer(4 * helpWords(seats));
@@ -172,25 +172,13 @@ async function help(seed: number, rounds: number, mortality: number) {
   const words = new SharedArrayBuffer(4 * helpWords(seats));
   const numbers = new SharedArrayBuffer(4 * seats * (largestUnits + 1));
   const totals = new SharedArrayBuffer(12);
-  let lost = 0;
-  const life = (seat: number, generation: number): Promise<boolean> =>
-    new Promise((resolve, reject) => {
-      const own = { seat, seed: seed + 1000 * generation };
-      const work: HelpWork = { words, numbers, totals, seats, rounds, mortality, ...own };
-      const entry = new URL('../../helpers/help-thread.ts', import.meta.url);
-      const thread = new Worker(entry, { workerData: work });
-      let finished = false;
-      thread.on('message', () => void (finished = true));
-      thread.on('error', reject);
-      thread.on('exit', () => {
-        new HelpBoard(words, seats, seat).release();
-        resolve(finished);
-      });
-    });
-  const live = async (seat: number): Promise<void> => {
-    for (let generation = 0; !(await life(seat, generation)); generation++) lost += 1;
-  };
-  await Promise.all(Array.from({ length: seats }, (_, seat) => live(seat)));
+  const common = { words, numbers, totals, seats, rounds, mortality };
+  const lost = await liveAndDie<HelpWork>({
+    entry: new URL('../../helpers/help-thread.ts', import.meta.url),
+    seats,
+    workOf: (seat, generation) => ({ ...common, seat, seed: seed + 1000 * generation }),
+    release: (seat) => new HelpBoard(words, seats, seat).release(),
+  });
   const [wrong, broken, shared] = new Int32Array(totals) as unknown as [number, number, number];
   return { lost, wrong, broken, shared };
 }

@@ -1,7 +1,7 @@
 /** The board of a hall: what is packed together stays as long as somebody reads it, whoever is lost. */
-import { Worker } from 'node:worker_threads';
 import { type PackedWeights, PackingBoard, packingWords } from '@lockstep/worker/rank/packing-board.ts';
 import test from 'ava';
+import { liveAndDie } from '../../helpers/mortal-threads.ts';
 import type { PackingWork } from '../../helpers/packing-thread.ts';
 
 const weights = (step: number, more: Partial<PackedWeights> = {}): PackedWeights => ({
@@ -179,30 +179,19 @@ const units = 9;
 async function pack(seed: number, rounds: number, mortality: number) {
   const words = new SharedArrayBuffer(4 * packingWords(seats, units));
   const packed = new SharedArrayBuffer(4 * units);
-  const common = { words, packed, seats, rounds, versions: 3 };
-  let [lost, wrong, taken] = [0, 0, 0];
-  const life = (seat: number, generation: number): Promise<boolean> =>
-    new Promise((resolve, reject) => {
-      const work: PackingWork = { ...common, seat, seed: seed + 1000 * generation, mortality };
-      const thread = new Worker(new URL('../../helpers/packing-thread.ts', import.meta.url), {
-        workerData: work,
-      });
-      let finished = false;
-      thread.on('message', (report: { wrong: number; units: number }) => {
-        finished = true;
-        wrong += report.wrong;
-        taken += report.units;
-      });
-      thread.on('error', reject);
-      thread.on('exit', () => {
-        new PackingBoard(words, seats, seat).release();
-        resolve(finished);
-      });
-    });
-  const live = async (seat: number): Promise<void> => {
-    for (let generation = 0; !(await life(seat, generation)); generation++) lost += 1;
-  };
-  await Promise.all(Array.from({ length: seats }, (_, seat) => live(seat)));
+  const common = { words, packed, seats, rounds, versions: 3, mortality };
+  let [wrong, taken] = [0, 0];
+  const lost = await liveAndDie<PackingWork>({
+    entry: new URL('../../helpers/packing-thread.ts', import.meta.url),
+    seats,
+    workOf: (seat, generation) => ({ ...common, seat, seed: seed + 1000 * generation }),
+    release: (seat) => new PackingBoard(words, seats, seat).release(),
+    onThrough: (message) => {
+      const report = message as { readonly wrong: number; readonly units: number };
+      wrong += report.wrong;
+      taken += report.units;
+    },
+  });
   return { lost, wrong, taken };
 }
 

@@ -119,6 +119,21 @@ export class HelpBoard {
     }
   }
 
+  /**
+   * Takes units as long as there are any.
+   *
+   * @param work does one; false: the run is broken
+   * @returns false when it is
+   */
+  workAll(open: OpenRun, units: number, work: (unit: number) => boolean): boolean {
+    for (;;) {
+      const unit = this.takeUnit(open, units);
+      if (unit === null) return true;
+      if (!work(unit)) return false;
+      this.finishUnit(open);
+    }
+  }
+
   finishUnit({ desk }: OpenRun): void {
     this.add(this.deskWord(desk) + finishedWord);
   }

@@ -2,7 +2,7 @@
  * Work on one shard that several ranks share: at the end of a step, or when there are more ranks than shards, those that find none
  * left help with the runs of those that have one. Without them a rank makes its calls alone, in order.
  */
-import type { SharedUnit, Turn } from '@lockstep/shared/model/run-sharing.ts';
+import type { SharedCall, SharedUnit, Turn } from '@lockstep/shared/model/run-sharing.ts';
 import { HelpBoard, type OpenRun } from './help-board.ts';
 import type { Block, CutProgram, Workbench } from './workbench.ts';
 
@@ -88,21 +88,21 @@ export class SharedWork {
 
   /** Takes units while there are any. @returns false when the run is broken */
   private work(open: OpenRun, units: readonly SharedUnit[], shift: number): boolean {
+    return this.board.workAll(open, units.length, (unit) =>
+      (units[unit] ?? []).every((call) => this.make(call, open, shift)),
+    );
+  }
+
+  /** Makes a call when its turn has come. @returns false when the run is broken */
+  private make(call: SharedCall, open: OpenRun, shift: number): boolean {
     const { board, bench } = this;
-    for (
-      let unit = board.takeUnit(open, units.length);
-      unit !== null;
-      unit = board.takeUnit(open, units.length)
-    ) {
-      for (const call of units[unit] ?? []) {
-        if (call.after !== null && !this.awaitTurn(open, call.after)) return false;
-        bench.executeShared(call, shift);
-        if (shift !== 0) this.helped += 1;
-        if (shift !== 0) bench.midway?.();
-        if (call.counts !== null) board.count(open, call.counts);
-      }
-      board.finishUnit(open);
+    if (call.after !== null && !this.awaitTurn(open, call.after)) return false;
+    bench.executeShared(call, shift);
+    if (shift !== 0) {
+      this.helped += 1;
+      bench.midway?.();
     }
+    if (call.counts !== null) board.count(open, call.counts);
     return true;
   }
 }
