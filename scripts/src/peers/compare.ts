@@ -36,9 +36,17 @@ async function main({ workloads, options, memory, format }: Flags): Promise<void
     }
   }
   if (format !== 'json') return;
-  const { rounds, seconds, limit } = options;
+  const { rounds, seconds, warmUp, limit } = options;
   const missed = closing.filter(({ met }) => met === false).length;
-  writeJsonLine(output, { type: 'result', rounds, seconds, limit, machine: machineLine(), missed } as {
+  writeJsonLine(output, {
+    type: 'result',
+    rounds,
+    seconds,
+    warmUp,
+    limit,
+    machine: machineLine(),
+    missed,
+  } as {
     type: string;
   });
 }

@@ -12,6 +12,7 @@ export const usage = `Training steps of Lockstep and of other libraries, side by
 
   --rounds N        rounds that count (default 5)
   --seconds S       seconds of each measurement (default 4)
+  --warm-up S       seconds that each library works before that (default 20; half a measurement with --quick, --memory)
   --quick           one short round
   --model NAME      one model only, with --batch N (default: resnet20 with 128 and resnet18 with 64)
   --batch N         images of a step
@@ -32,6 +33,12 @@ export interface Flags {
   readonly help: boolean;
 }
 
+/**
+ * Seconds. V8 compiles the program of a step over some 200 steps, on the cores that are measured: the first rounds of two
+ * threads lost 2 % to it, those of one thread, which has a core to spare, nothing (docs/log.md).
+ */
+const defaultWarmUp = 20;
+
 /** Pure. @throws LockstepError USAGE, MODEL_UNKNOWN, BATCH_TOO_SMALL */
 export function parseFlags(args: readonly string[]): Flags {
   const values = read(args);
@@ -43,6 +50,8 @@ export function parseFlags(args: readonly string[]): Flags {
     shards: shards ?? shardsFor(workload.batch),
   }));
   for (const workload of workloads) peerRecipe(workload);
+  const seconds = values.seconds === undefined ? (quick ? 1 : 4) : numberFlag('seconds', values.seconds);
+  const warmUp = quick || memory ? seconds / 2 : defaultWarmUp;
   const everybody = memory ? 'lockstep,pytorch' : engineNames.join(',');
   const engines = (values.engines ?? everybody).split(',').map(engineFrom);
   return {
@@ -54,7 +63,8 @@ export function parseFlags(args: readonly string[]): Flags {
             ? 1
             : 5
           : numberFlag('rounds', values.rounds, { whole: true }),
-      seconds: values.seconds === undefined ? (quick ? 1 : 4) : numberFlag('seconds', values.seconds),
+      seconds,
+      warmUp: values['warm-up'] === undefined ? warmUp : numberFlag('warm-up', values['warm-up']),
       engines,
       quick,
       limit: values.vectors === undefined ? null : limitFrom(values.vectors),
@@ -106,6 +116,7 @@ function read(args: readonly string[]) {
       options: {
         rounds: { type: 'string' },
         seconds: { type: 'string' },
+        'warm-up': { type: 'string' },
         quick: { type: 'boolean' },
         model: { type: 'string' },
         batch: { type: 'string' },

@@ -38,10 +38,10 @@ export function modelTitle(model: string): string {
   return model.replace(/^resnet(\d+)$/, 'ResNet-$1');
 }
 
-function heading({ workload, rounds, seconds, limit }: Comparison): string {
+function heading({ workload, rounds, seconds, warmUp, limit }: Comparison): string {
   const { model, batch } = workload;
   const medians = rounds === 1 ? 'one round' : `medians of ${rounds} alternating rounds`;
-  return `${modelTitle(model)}, batch ${batch}: a training step (forward, backward, Adam), ${medians} of ${seconds} s${limitInWords(limit)}`;
+  return `${modelTitle(model)}, batch ${batch}: a training step (forward, backward, Adam), ${medians} of ${seconds} s after ${warmUp} s that do not count${limitInWords(limit)}`;
 }
 
 /** Every library once, with what it chose. */

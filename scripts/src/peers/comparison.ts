@@ -16,6 +16,8 @@ export interface ComparisonOptions {
   readonly rounds: number;
   /** Seconds of each measurement. */
   readonly seconds: number;
+  /** Seconds that each peer works before anything counts. */
+  readonly warmUp: number;
   readonly engines: readonly EngineName[];
   readonly quick: boolean;
   /** Vector instructions that the other libraries are held to; null: their best. */
@@ -30,6 +32,7 @@ export interface Comparison {
   readonly workload: Workload;
   readonly rounds: number;
   readonly seconds: number;
+  readonly warmUp: number;
   readonly limit: VectorLimit | null;
   readonly samples: readonly Samples[];
   readonly missing: readonly Missing[];
@@ -58,7 +61,7 @@ export async function compare(
   options: ComparisonOptions,
   onProgress: OnProgress,
 ): Promise<Comparison> {
-  const { rounds, seconds, engines } = options;
+  const { rounds, seconds, warmUp, engines } = options;
   const chosen = (specs: readonly PeerSpec[]) => specs.filter(options.select ?? (() => true));
   const missing: Missing[] = engineNames.filter((name) => !engines.includes(name)).map(leftOut);
   const participants: Participant[] = [];
@@ -90,7 +93,7 @@ export async function compare(
       onProgress(0, `starting ${i + 1} of ${specs.length}: ${spec.title}`);
       await start(spec);
     }
-    await measureRounds(participants, rounds, seconds, onProgress);
+    await measureRounds(participants, options, onProgress);
   } finally {
     await Promise.all(participants.map((participant) => participant.process.stop()));
   }
@@ -104,14 +107,13 @@ export async function compare(
       const { version, detail } = process.ready;
       return { spec, version, detail, rates, peakBytes };
     });
-  return { workload, rounds, seconds, limit: options.limit, samples, missing };
+  return { workload, rounds, seconds, warmUp, limit: options.limit, samples, missing };
 }
 
 /** Every peer once a round, every other round in the opposite order: a machine that drifts favours nobody. */
 async function measureRounds(
   participants: readonly Participant[],
-  rounds: number,
-  seconds: number,
+  { rounds, seconds, warmUp }: ComparisonOptions,
   onProgress: OnProgress,
 ): Promise<void> {
   const plan: { readonly participant: Participant; readonly counts: boolean }[] = [];
@@ -128,7 +130,7 @@ async function measureRounds(
     if (counts && isFarBehind(rates, fastest)) continue;
     onProgress(i / plan.length, `${spec.title}, ${inCores(spec.cores)}`);
     try {
-      const measured = await process.measure(counts ? seconds : seconds / 2);
+      const measured = await process.measure(counts ? seconds : warmUp);
       if (counts) rates.push(measured.imagesPerSecond);
       participant.peakBytes = measured.peakBytes;
     } catch (thrown) {

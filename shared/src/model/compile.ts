@@ -99,7 +99,8 @@ function compile(model: Model, mode: ProgramMode, shardSize: number, options: Co
   refuseUnread(model);
   const layout = layOut(model);
   const stages = fuseLayers(model);
-  const tape = new Tape();
+  // Evaluation shares out whole shards, mode `sync` its segments.
+  const tape = new Tape(mode === 'train' && options.sync === undefined);
   const fixed = placeFixed(model, layout, tape, mode, options);
   const { height, width, channels } = model.images;
   const input = {

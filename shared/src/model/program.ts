@@ -102,7 +102,7 @@ export interface Program {
   readonly parts: readonly GradientPart[];
   /** All of the gradient, in the order in which it is to be taken over; no piece lies in two parts. */
   readonly pieces: readonly GradientPiece[];
-  /** Runs that several ranks may compute together, in the order of their calls. */
+  /** Runs that several ranks may compute together, in the order of their calls; none but in mode `train` without `sync`. */
   readonly sharedRuns: readonly SharedRun[];
   /** None unless the program was compiled for batch-norm mode `sync`. */
   readonly points: readonly SyncPoint[];

@@ -55,6 +55,12 @@ export class Tape {
   private readonly prepared: Buffer[] = [];
   /** The same, of a rank's own: placed behind what ranks share. */
   private readonly own: Buffer[] = [];
+  private readonly sharesRuns: boolean;
+
+  /** @param sharesRuns several ranks may make the calls of a run together */
+  constructor(sharesRuns: boolean) {
+    this.sharesRuns = sharesRuns;
+  }
 
   /** A buffer that lives from its first to its last call and whose space is used again afterwards. */
   pooled(name: string, bytes: number, isScratch = false): Buffer {
@@ -126,14 +132,15 @@ export class Tape {
     place: RunPlace | null = null,
   ): void {
     if (place?.isStrip) {
-      this.strips.push({ kernel, named, layer, shapes, place });
+      if (this.sharesRuns) this.strips.push({ kernel, named, layer, shapes, place });
       return;
     }
     if (section === 'forward' && this.sections.backward.length > 0) throw new Error('forward after backward');
     this.sections[section].push({ kernel, named, layer, shapes, place });
     const time = this.sections.forward.length + this.sections.backward.length - 1;
     const run = place?.run ?? null;
-    if (this.run?.of !== run) this.run = run === null ? null : { of: run, from: time, touched: new Set() };
+    const shared = this.sharesRuns ? run : null;
+    if (this.run?.of !== shared) this.run = shared && { of: shared, from: time, touched: new Set() };
     for (const argument of Object.values(named) as Argument[]) {
       if (typeof argument === 'number') continue;
       const { buffer, imageBytes } = 'buffer' in argument ? argument : { buffer: argument, imageBytes: 0 };
@@ -206,7 +213,7 @@ export class Tape {
         to,
       })),
       cuts: this.cuts,
-      sharedRuns: this.shareRuns([...forward, ...backward], own),
+      sharedRuns: this.sharesRuns ? this.shareRuns([...forward, ...backward], own) : [],
     };
   }
 

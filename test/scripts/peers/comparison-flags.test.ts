@@ -23,6 +23,17 @@ test('--quick is one round, and --rounds still has the last word', (t) => {
   t.is(parseFlags(['--quick', '--rounds', '3']).options.rounds, 3);
 });
 
+test('everybody warms up before the first round: for long where speed is asked for, as long as --warm-up says', (t) => {
+  const warmUp = (...args: string[]): number => parseFlags(args).options.warmUp;
+  t.is(warmUp(), 20);
+  t.is(warmUp('--seconds', '2'), 20);
+  t.is(warmUp('--quick'), 0.5);
+  t.is(warmUp('--memory', '--seconds', '3'), 1.5);
+  t.is(warmUp('--quick', '--warm-up', '7'), 7);
+  const wrong = t.throws(() => parseFlags(['--warm-up', '0']), { instanceOf: LockstepError });
+  t.is(wrong.code, 'USAGE');
+});
+
 test('--memory is ResNet-18 at batch 128, float32 on two cores only', (t) => {
   const { workloads, options, memory } = parseFlags(['--memory']);
   t.true(memory);

@@ -21,6 +21,7 @@ const comparison: Comparison = {
   workload: { model: 'resnet20', batch: 128, shards: 8 },
   rounds: 3,
   seconds: 4,
+  warmUp: 20,
   limit: null,
   samples: [
     sample('pytorch', 1, [100, 110, 90]),
@@ -50,7 +51,7 @@ test('Markdown holds a table, the versions, what is missing and every ratio', (t
 
 test('the terminal gets the same', (t) => {
   const text = terminalText(comparison, closing);
-  t.true(text.includes('medians of 3 alternating rounds of 4 s'));
+  t.true(text.includes('medians of 3 alternating rounds of 4 s after 20 s that do not count'));
   t.true(text.includes('not measured: TensorFlow.js: not installed'));
   t.true(text.includes('target at least 1.6: met'));
 });

@@ -104,6 +104,15 @@ test('what a run touches lives through all of it, since ranks make its calls in 
   }
 });
 
+test('what nobody shares is not cut for several ranks: evaluation, and batch-norm over the whole batch', (t) => {
+  const model = buildModel('resnet8', cifar);
+  const shared = (mode: 'train' | 'evaluate', more: Partial<CompileOptions> = {}): number =>
+    compileProgram(model, mode, 6, { batchNormEpsilon: 1e-5, ...more }).sharedRuns.length;
+  t.true(shared('train') > 5);
+  t.is(shared('evaluate'), 0);
+  t.is(shared('train', { sync: { batchSamples: 12, shift: 0 } }), 0);
+});
+
 test('any model, any number of images and ranks: the bits of one', (t) => {
   assertProperty(
     fc.property(
