@@ -1,5 +1,5 @@
 /**
- * What a peer writes, one JSON object a line: `{"ready": {"version", "detail"}}` once, then one
+ * What a peer writes, one JSON object a line: `{"ready": {"version", "detail", "others"}}` once, then one
  * `{"imagesPerSecond", "steps", "peakBytes"}` for each `{"measure": seconds}` that it reads; `{"error"}` when it
  * cannot. Lines of libraries in between are no messages.
  */
@@ -10,6 +10,8 @@ export interface Ready {
   readonly version: string;
   /** What it chose for itself: build of the kernels, optimizer. */
   readonly detail: string;
+  /** Ids of processes that it has started itself. */
+  readonly others: readonly number[];
 }
 
 export interface Measured {
@@ -34,7 +36,13 @@ export function parsePeerMessage(line: string): PeerMessage | null {
   const { ready, error, imagesPerSecond, steps, peakBytes } = message;
   if (typeof error === 'string') return { kind: 'failed', reason: error };
   if (isObject(ready)) {
-    return { kind: 'ready', version: String(ready['version'] ?? ''), detail: String(ready['detail'] ?? '') };
+    const others = Array.isArray(ready['others']) ? ready['others'].filter(isPositive) : [];
+    return {
+      kind: 'ready',
+      version: String(ready['version'] ?? ''),
+      detail: String(ready['detail'] ?? ''),
+      others,
+    };
   }
   if (!isPositive(imagesPerSecond) || !isPositive(steps)) return null;
   return { kind: 'measured', imagesPerSecond, steps, peakBytes: isPositive(peakBytes) ? peakBytes : null };

@@ -157,7 +157,8 @@ def lead(options):
         return seconds, peak_bytes() + (partner.answer()["peakBytes"] if partner else 0)
 
     run(1)
-    say({"ready": {"version": f"PyTorch {torch.__version__}", "detail": training.optimizer_kind}})
+    others = [partner.process.pid] if partner else []
+    say({"ready": {"version": f"PyTorch {torch.__version__}", "detail": training.optimizer_kind, "others": others}})
     for line in sys.stdin:
         steps = training.steps_for(float(json.loads(line)["measure"]))
         seconds, peak = run(steps)

@@ -1,3 +1,5 @@
+import { readFileSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
 import test from 'ava';
 import { endInWords, LineProcess } from '@lockstep/scripts/src/peers/line-process.ts';
 import { PeerProcess } from '@lockstep/scripts/src/peers/peer-process.ts';
@@ -54,6 +56,48 @@ test('a peer: greeting, measurements, noise in between, failure', async (t) => {
   await t.throwsAsync(peer.measure(1), { message: 'out of breath' });
   await peer.stop();
 });
+
+test('a peer and what it has started stand still unless they measure', async (t) => {
+  if (process.platform !== 'linux') return t.pass('states of processes are read as Linux shows them');
+  const peer = await PeerProcess.start(
+    node(`
+      import { spawn } from 'node:child_process';
+      import { readFileSync } from 'node:fs';
+      import { createInterface } from 'node:readline';
+      const other = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'ignore'] });
+      const isStopped = (id) => readFileSync('/proc/' + id + '/stat', 'utf8').split(') ')[1].startsWith('T');
+      console.log(JSON.stringify({ ready: { version: String(process.pid), detail: '', others: [other.pid] } }));
+      for await (const line of createInterface({ input: process.stdin })) {
+        console.log(JSON.stringify({ imagesPerSecond: isStopped(other.pid) ? 1 : 2, steps: 1, peakBytes: 1 }));
+      }
+      other.stdin.end();`),
+  );
+  const ids = [Number(peer.ready.version), ...peer.ready.others];
+  t.is(ids.length, 2);
+  t.true(await allBecome('T', ids));
+  t.is((await peer.measure(1)).imagesPerSecond, 2);
+  t.true(await allBecome('T', ids));
+  await peer.stop();
+  t.true(await allBecome('gone', ids));
+});
+
+/** Whether all processes come to this state, of `T` (stopped), `gone` and others, within half a minute. */
+async function allBecome(state: string, ids: readonly number[]): Promise<boolean> {
+  for (let look = 0; look < 600; look++) {
+    if (ids.every((id) => stateOf(id) === state)) return true;
+    await sleep(50);
+  }
+  return false;
+}
+
+function stateOf(id: number): string {
+  try {
+    const state = readFileSync(`/proc/${id}/stat`, 'utf8').split(') ')[1]?.[0] ?? 'gone';
+    return state === 'Z' ? 'gone' : state;
+  } catch {
+    return 'gone';
+  }
+}
 
 test('a peer that cannot start rejects with its reason', async (t) => {
   const reason = `console.log('{"error": "the kernel is not registered"}')`;

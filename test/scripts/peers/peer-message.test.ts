@@ -10,6 +10,10 @@ test('a greeting, a measurement and a failure are told apart', (t) => {
     kind: 'ready',
     version: 'PyTorch 1.13',
     detail: 'Adam',
+    others: [],
+  });
+  t.like(parsePeerMessage('{"ready": {"version": "", "detail": "", "others": [17, "18", -19]}}'), {
+    others: [17],
   });
   t.deepEqual(parsePeerMessage('{"imagesPerSecond": 12.5, "steps": 3, "peakBytes": 4096}'), {
     kind: 'measured',
