@@ -58,7 +58,10 @@ test('a peer: greeting, measurements, noise in between, failure', async (t) => {
 });
 
 test('a peer and what it has started stand still unless they measure', async (t) => {
-  if (process.platform !== 'linux') return t.pass('states of processes are read as Linux shows them');
+  if (process.platform !== 'linux') {
+    t.pass('states of processes are read as Linux shows them');
+    return;
+  }
   const peer = await PeerProcess.start(
     node(`
       import { spawn } from 'node:child_process';
