@@ -38,17 +38,8 @@ async function main({ workloads, options, memory, format }: Flags): Promise<void
   if (format !== 'json') return;
   const { rounds, seconds, warmUp, limit } = options;
   const missed = closing.filter(({ met }) => met === false).length;
-  writeJsonLine(output, {
-    type: 'result',
-    rounds,
-    seconds,
-    warmUp,
-    limit,
-    machine: machineLine(),
-    missed,
-  } as {
-    type: string;
-  });
+  const result = { type: 'result', rounds, seconds, warmUp, limit, machine: machineLine(), missed };
+  writeJsonLine(output, result);
 }
 
 const json = process.argv.includes('--json');

@@ -1,6 +1,6 @@
 /** The command line of the comparison. */
 import { checkModelName } from '@lockstep/shared/model/zoo.ts';
-import { choiceFlag, numberFlag, readFlags, wrongFlag } from '../flags.ts';
+import { choiceFlag, numberFlag, type NumberRange, readFlags, wrongFlag } from '../flags.ts';
 import type { ComparisonOptions } from './comparison.ts';
 import { type VectorLimit, vectorLimits } from './machine.ts';
 import { type EngineName, engineNames, type Workload } from './peer-catalogue.ts';
@@ -34,8 +34,8 @@ export interface Flags {
 }
 
 /**
- * Seconds. V8 compiles the program of a step over some 200 steps, on the cores that are measured: the first rounds of two
- * threads lost 2 % to it, those of one thread, which has a core to spare, nothing (docs/log.md).
+ * Seconds. V8 compiles the program of a step over some 200 steps, on the cores that are measured: until then two ranks wait
+ * for a core for 2 % of a step longer, and one rank, which has a core to spare, does not (docs/log.md).
  */
 const defaultWarmUp = 20;
 
@@ -44,27 +44,26 @@ export function parseFlags(args: readonly string[]): Flags {
   const values = read(args);
   const memory = values.memory === true;
   const quick = values.quick === true;
-  const shards = values.shards === undefined ? null : numberFlag('shards', values.shards, { whole: true });
+  const given = (flag: 'rounds' | 'seconds' | 'warm-up' | 'shards', range?: NumberRange): number | null => {
+    const text = values[flag];
+    return text === undefined ? null : numberFlag(flag, text, range);
+  };
+  const shards = given('shards', { whole: true });
   const workloads = workloadsOf(values.model, values.batch, memory).map((workload) => ({
     ...workload,
     shards: shards ?? shardsFor(workload.batch),
   }));
   for (const workload of workloads) peerRecipe(workload);
-  const seconds = values.seconds === undefined ? (quick ? 1 : 4) : numberFlag('seconds', values.seconds);
-  const warmUp = quick || memory ? seconds / 2 : defaultWarmUp;
+  const isShort = quick || memory;
+  const seconds = given('seconds') ?? (quick ? 1 : 4);
   const everybody = memory ? 'lockstep,pytorch' : engineNames.join(',');
   const engines = (values.engines ?? everybody).split(',').map(engineFrom);
   return {
     workloads,
     options: {
-      rounds:
-        values.rounds === undefined
-          ? quick || memory
-            ? 1
-            : 5
-          : numberFlag('rounds', values.rounds, { whole: true }),
+      rounds: given('rounds', { whole: true }) ?? (isShort ? 1 : 5),
       seconds,
-      warmUp: values['warm-up'] === undefined ? warmUp : numberFlag('warm-up', values['warm-up']),
+      warmUp: given('warm-up') ?? (isShort ? seconds / 2 : defaultWarmUp),
       engines,
       quick,
       limit: values.vectors === undefined ? null : limitFrom(values.vectors),

@@ -10,12 +10,16 @@ import {
   type PeerMessage,
   type Ready,
 } from './peer-message.ts';
+import { wakeAtTheEnd } from './waker.ts';
 
 /** Seconds until a peer must be ready: importing a large library on a busy machine, and its first step. */
 const startLimit = 600;
 
 /** Seconds that a measurement may take: whole steps, and a slow peer finishes the one it has begun. */
 const measureLimit = 1800;
+
+/** Windows cannot stop a process. */
+const canStop = process.platform !== 'win32';
 
 export class PeerProcess {
   readonly ready: Ready;
@@ -24,6 +28,7 @@ export class PeerProcess {
   private constructor(lines: LineProcess, ready: Ready) {
     this.lines = lines;
     this.ready = ready;
+    if (canStop) wakeAtTheEnd([lines.id, ...ready.others]);
     this.signal('SIGSTOP');
   }
 
@@ -54,9 +59,9 @@ export class PeerProcess {
     await this.lines.stop();
   }
 
-  /** To all of its processes, unless they are gone. Windows has no such signals. */
+  /** To all of its processes, unless they are gone. */
   private signal(name: 'SIGSTOP' | 'SIGCONT'): void {
-    if (process.platform === 'win32') return;
+    if (!canStop) return;
     this.lines.signal(name);
     for (const id of this.ready.others) {
       try {

@@ -138,7 +138,7 @@ export class ImageRuns {
     for (const [at, range] of ranges.entries()) {
       for (const call of calls) call.emit(range, placeOf(call, asked, run, at), scratch);
     }
-    if (ranges.length > 1 || this.n < 2) return;
+    if (!this.tape.sharesRuns || ranges.length > 1 || this.n < 2) return;
     for (const [at, strip] of cut(this.n, Math.ceil(this.n / stripsOfRange)).entries()) {
       for (const call of asked.filter(({ adds }) => !adds)) {
         call.emit(strip, { ...placeOf(call, asked, run, at), isStrip: true }, scratch);

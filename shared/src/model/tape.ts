@@ -55,9 +55,9 @@ export class Tape {
   private readonly prepared: Buffer[] = [];
   /** The same, of a rank's own: placed behind what ranks share. */
   private readonly own: Buffer[] = [];
-  private readonly sharesRuns: boolean;
+  /** Several ranks may make the calls of a run together. */
+  readonly sharesRuns: boolean;
 
-  /** @param sharesRuns several ranks may make the calls of a run together */
   constructor(sharesRuns: boolean) {
     this.sharesRuns = sharesRuns;
   }
@@ -132,7 +132,7 @@ export class Tape {
     place: RunPlace | null = null,
   ): void {
     if (place?.isStrip) {
-      if (this.sharesRuns) this.strips.push({ kernel, named, layer, shapes, place });
+      this.strips.push({ kernel, named, layer, shapes, place });
       return;
     }
     if (section === 'forward' && this.sections.backward.length > 0) throw new Error('forward after backward');

@@ -57,24 +57,25 @@ test('a peer: greeting, measurements, noise in between, failure', async (t) => {
   await peer.stop();
 });
 
+/** Tells its id as its version, starts another process, and measures whether that one stands still: 1, or 2. */
+const peerOfTwo = node(`
+  import { spawn } from 'node:child_process';
+  import { readFileSync } from 'node:fs';
+  import { createInterface } from 'node:readline';
+  const other = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'ignore'] });
+  const isStopped = (id) => readFileSync('/proc/' + id + '/stat', 'utf8').split(') ')[1].startsWith('T');
+  console.log(JSON.stringify({ ready: { version: String(process.pid), detail: '', others: [other.pid] } }));
+  for await (const line of createInterface({ input: process.stdin })) {
+    console.log(JSON.stringify({ imagesPerSecond: isStopped(other.pid) ? 1 : 2, steps: 1, peakBytes: 1 }));
+  }
+  other.stdin.end();`);
+
 test('a peer and what it has started stand still unless they measure', async (t) => {
   if (process.platform !== 'linux') {
     t.pass('states of processes are read as Linux shows them');
     return;
   }
-  const peer = await PeerProcess.start(
-    node(`
-      import { spawn } from 'node:child_process';
-      import { readFileSync } from 'node:fs';
-      import { createInterface } from 'node:readline';
-      const other = spawn(process.execPath, ['-e', 'process.stdin.resume()'], { stdio: ['pipe', 'ignore', 'ignore'] });
-      const isStopped = (id) => readFileSync('/proc/' + id + '/stat', 'utf8').split(') ')[1].startsWith('T');
-      console.log(JSON.stringify({ ready: { version: String(process.pid), detail: '', others: [other.pid] } }));
-      for await (const line of createInterface({ input: process.stdin })) {
-        console.log(JSON.stringify({ imagesPerSecond: isStopped(other.pid) ? 1 : 2, steps: 1, peakBytes: 1 }));
-      }
-      other.stdin.end();`),
-  );
+  const peer = await PeerProcess.start(peerOfTwo);
   const ids = [Number(peer.ready.version), ...peer.ready.others];
   t.is(ids.length, 2);
   t.true(await allBecome('T', ids));
@@ -83,6 +84,29 @@ test('a peer and what it has started stand still unless they measure', async (t)
   await peer.stop();
   t.true(await allBecome('gone', ids));
 });
+
+for (const signal of ['SIGINT', 'SIGKILL'] as const) {
+  test(`${signal} for whoever has started peers leaves none of them behind, stopped`, async (t) => {
+    if (process.platform !== 'linux') {
+      t.pass('states of processes are read as Linux shows them');
+      return;
+    }
+    const module = import.meta.resolve('@lockstep/scripts/src/peers/peer-process.ts');
+    const owner = new LineProcess(
+      node(`
+        import { PeerProcess } from ${JSON.stringify(module)};
+        const { ready } = await PeerProcess.start(${JSON.stringify(peerOfTwo)});
+        console.log(JSON.stringify([Number(ready.version), ...ready.others]));
+        setInterval(() => {}, 1000);`),
+    );
+    const ids = JSON.parse(await owner.nextLine(30)) as number[];
+    t.is(ids.length, 2);
+    t.true(await allBecome('T', ids));
+    owner.signal(signal);
+    t.true(await allBecome('gone', ids));
+    await owner.stop();
+  });
+}
 
 /** Whether all processes come to this state, of `T` (stopped), `gone` and others, within half a minute. */
 async function allBecome(state: string, ids: readonly number[]): Promise<boolean> {
